@@ -12,6 +12,8 @@ var (
 	// ErrOutcomeUnknown says that a commit was sent and its reply was lost: the work may have been committed. Read back
 	// what was written, or repeat the work under the same keys; never treat it as a failure.
 	ErrOutcomeUnknown = errors.New("data: the commit's reply was lost; the work may or may not have been committed")
+	// ErrNestedTx is returned when a [DB] is used with the context of its own open transaction: use the [Tx] there.
+	ErrNestedTx = errors.New("data: the database is used inside its own transaction: use the Tx that the function was given")
 )
 
 // Kind classifies a database error by what a caller can do about it.

@@ -1,0 +1,72 @@
+package datasqlite
+
+import (
+	"database/sql"
+	"errors"
+
+	"github.com/marty-framework/mmf/data"
+)
+
+// rows adds to *sql.Rows that the end of reading, by whichever way, happens once: release gives back the statement,
+// done ends what the rows were read in and may report a further error (that of an implicit transaction's commit).
+type rows struct {
+	*sql.Rows
+	release func()
+	done    func(error) error
+	closed  bool
+	err     error
+}
+
+func (r *rows) Next() bool {
+	if !r.closed && r.Rows.Next() {
+		return true
+	}
+	_ = r.Close()
+	return false
+}
+
+func (r *rows) Scan(dest ...any) error { return r.Rows.Scan(dest...) }
+
+func (r *rows) Err() error {
+	if r.closed {
+		return r.err
+	}
+	return classify(r.Rows.Err())
+}
+
+// Close ends the reading. It may be called repeatedly.
+func (r *rows) Close() error {
+	if r.closed {
+		return r.err
+	}
+	r.closed = true
+	r.err = classify(errors.Join(r.Rows.Err(), r.Rows.Close()))
+	r.release()
+	if r.done != nil {
+		r.err = r.done(r.err)
+	}
+	return r.err
+}
+
+// row defers its query to Scan, so a Row that is never scanned holds no connection.
+type row struct {
+	query func() (data.Rows, error)
+}
+
+func (r row) Scan(dest ...any) error {
+	rs, err := r.query()
+	if err != nil {
+		return err
+	}
+	if !rs.Next() {
+		if err := errors.Join(rs.Err(), rs.Close()); err != nil {
+			return err
+		}
+		return data.ErrNoRows
+	}
+	if err := rs.Scan(dest...); err != nil {
+		_ = rs.Close()
+		return err
+	}
+	return rs.Close()
+}

@@ -1,0 +1,62 @@
+package resilience_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/marty-framework/mmf/resilience"
+)
+
+func TestSameNameSameState(t *testing.T) {
+	t.Parallel()
+	set, err := resilience.NewSet(resilience.Config{Name: "b", Breaker: resilience.Breaker{Failures: 1}}, resilience.Config{Name: "a"})
+	require.NoError(t, err)
+	p, err := set.Policy("b")
+	require.NoError(t, err)
+	_, _ = call(t.Context(), p, errDown)
+	again, err := set.Policy("b")
+	require.NoError(t, err)
+	require.Equal(t, resilience.Open, again.State().Breaker)
+	require.Equal(t, "a", set.Policies()[0].Name())
+
+	_, err = set.Policy("c")
+	require.ErrorIs(t, err, resilience.ErrUnknownPolicy)
+	require.EqualError(t, err, `resilience: unknown policy "c"; known: a, b`)
+}
+
+func TestSetRefusesDuplicatesAndTellsAllProblems(t *testing.T) {
+	t.Parallel()
+	_, err := resilience.NewSet(resilience.Config{Name: "a"}, resilience.Config{Name: "a"}, resilience.Config{})
+	require.ErrorContains(t, err, `policy "a" is given twice`)
+	require.ErrorContains(t, err, "Name must be")
+}
+
+func TestUpdateIsWholeOrNothing(t *testing.T) {
+	t.Parallel()
+	config := func(failures int, timeout time.Duration) resilience.Config {
+		return resilience.Config{Name: "a", Timeout: timeout, Breaker: resilience.Breaker{Failures: failures}}
+	}
+	set, err := resilience.NewSet(config(1, time.Second))
+	require.NoError(t, err)
+	p, err := set.Policy("a")
+	require.NoError(t, err)
+	_, _ = call(t.Context(), p, errDown)
+
+	require.ErrorContains(t, set.Update(), `policy "a" is in use`)
+	require.Error(t, set.Update(config(2, time.Second), resilience.Config{Name: "b", Timeout: -1}))
+	_, err = set.Policy("b")
+	require.Error(t, err)
+	require.Equal(t, resilience.Open, p.State().Breaker, "nothing changed")
+
+	require.NoError(t, set.Update(config(1, time.Minute), resilience.Config{Name: "b"}))
+	require.Equal(t, resilience.Open, p.State().Breaker, "its settings did not change, so its state stays")
+	require.NoError(t, set.Update(config(2, time.Minute), resilience.Config{Name: "b"}))
+	require.Equal(t, resilience.Closed, p.State().Breaker, "other settings, other breaker")
+
+	require.NoError(t, p.ForceOpen(time.Minute))
+	require.NoError(t, set.Update(config(3, time.Minute), resilience.Config{Name: "b"}))
+	require.True(t, p.State().Forced, "an order outlives new settings")
+	require.Error(t, p.Update(resilience.Config{Name: "other"}))
+}

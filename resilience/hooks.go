@@ -20,6 +20,49 @@ type Hooks struct {
 	Call func(context.Context, CallEvent)
 }
 
+// Join returns hooks that call those of h, then those of more.
+func (h Hooks) Join(more Hooks) Hooks {
+	return Hooks{
+		StateChange: join1(h.StateChange, more.StateChange),
+		Retry:       join2(h.Retry, more.Retry),
+		Rejection:   join2(h.Rejection, more.Rejection),
+		Fallback:    join2(h.Fallback, more.Fallback),
+		Call:        join2(h.Call, more.Call),
+	}
+}
+
+func join1[A any](f, g func(A)) func(A) {
+	if f == nil || g == nil {
+		return either(f == nil, g, f)
+	}
+	return func(a A) { f(a); g(a) }
+}
+
+func join2[A, B any](f, g func(A, B)) func(A, B) {
+	if f == nil || g == nil {
+		return either(f == nil, g, f)
+	}
+	return func(a A, b B) { f(a, b); g(a, b) }
+}
+
+func either[F any](first bool, a, b F) F {
+	if first {
+		return a
+	}
+	return b
+}
+
+// orElse fills the hooks that h lacks from old.
+func (h Hooks) orElse(old Hooks) Hooks {
+	return Hooks{
+		StateChange: either(h.StateChange == nil, old.StateChange, h.StateChange),
+		Retry:       either(h.Retry == nil, old.Retry, h.Retry),
+		Rejection:   either(h.Rejection == nil, old.Rejection, h.Rejection),
+		Fallback:    either(h.Fallback == nil, old.Fallback, h.Fallback),
+		Call:        either(h.Call == nil, old.Call, h.Call),
+	}
+}
+
 // StateChange is a transition of a breaker.
 type StateChange struct {
 	Policy   string

@@ -40,8 +40,14 @@ func (p *Policy) Name() string { return p.name }
 
 // Update applies new settings to calls that begin from now on. State lives on where its settings did not change: a new Window gives a
 // fresh, closed breaker (an order by ForceOpen or ForceClosed stays), a new Timeout does not. While calls that began under another
-// Bulkhead.Max finish, the sum may exceed the new bound. On an error, which joins all problems, nothing changes. The name must stay.
+// Bulkhead.Max finish, the sum may exceed the new bound. Functions that cfg does not set, as it cannot when it was read from a file, stay
+// as they were. On an error, which joins all problems, nothing changes. The name must stay.
 func (p *Policy) Update(cfg Config) error {
+	old := p.core.Load().cfg
+	cfg.Hooks = cfg.Hooks.orElse(old.Hooks)
+	if cfg.Classify == nil {
+		cfg.Classify = old.Classify
+	}
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return err

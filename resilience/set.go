@@ -43,18 +43,41 @@ func (s *Set) Policies() []*Policy {
 }
 
 // Update applies a whole new list, as after a reload of the configuration: known names get their new settings as by [Policy.Update], new
-// names are added, and all known names must be present, because somebody may hold them. On an error, which joins all problems, nothing
-// changes.
+// names are added, and all known names must be present, because somebody may hold them. On an error, that of [Set.Check], nothing changes.
 func (s *Set) Update(configs ...Config) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.checkLocked(configs); err != nil {
+		return err
+	}
+	var problems []error // none, as all was checked
+	for _, cfg := range configs {
+		if p, ok := s.policies[cfg.Name]; ok {
+			problems = append(problems, p.Update(cfg))
+			continue
+		}
+		p, err := New(cfg)
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		s.policies[cfg.Name] = p
+	}
+	return errors.Join(problems...)
+}
+
+// Check tells whether [Set.Update] would accept the list, and joins all problems: invalid settings, names given twice, names missing.
+func (s *Set) Check(configs ...Config) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.checkLocked(configs)
+}
+
+func (s *Set) checkLocked(configs []Config) error {
 	var problems []error
 	seen := make(map[string]bool, len(configs))
-	for i := range configs {
-		cfg := configs[i].withDefaults()
-		if err := cfg.validate(); err != nil {
-			problems = append(problems, err)
-		}
+	for _, cfg := range configs {
+		problems = append(problems, cfg.withDefaults().validate())
 		if seen[cfg.Name] {
 			problems = append(problems, fmt.Errorf("resilience: policy %q is given twice", cfg.Name))
 		}
@@ -64,23 +87,6 @@ func (s *Set) Update(configs ...Config) error {
 		if !seen[name] {
 			problems = append(problems, fmt.Errorf("resilience: policy %q is in use and cannot be removed", name))
 		}
-	}
-	if err := errors.Join(problems...); err != nil {
-		return err
-	}
-	for _, cfg := range configs {
-		if p, ok := s.policies[cfg.Name]; ok {
-			if err := p.Update(cfg); err != nil { // cannot happen: validated above
-				problems = append(problems, err)
-			}
-			continue
-		}
-		p, err := New(cfg)
-		if err != nil { // cannot happen: validated above
-			problems = append(problems, err)
-			continue
-		}
-		s.policies[cfg.Name] = p
 	}
 	return errors.Join(problems...)
 }

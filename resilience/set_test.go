@@ -1,6 +1,7 @@
 package resilience_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -59,4 +60,20 @@ func TestUpdateIsWholeOrNothing(t *testing.T) {
 	require.NoError(t, set.Update(config(3, time.Minute), resilience.Config{Name: "b"}))
 	require.True(t, p.State().Forced, "an order outlives new settings")
 	require.Error(t, p.Update(resilience.Config{Name: "other"}))
+}
+
+// TestUpdateKeepsFunctions: settings read from a file carry no functions, so those of the start stay.
+func TestUpdateKeepsFunctions(t *testing.T) {
+	t.Parallel()
+	first, second := 0, 0
+	hooks := resilience.Hooks{Call: func(context.Context, resilience.CallEvent) { first++ }}.
+		Join(resilience.Hooks{Call: func(context.Context, resilience.CallEvent) { second++ }})
+	p := newPolicy(t, resilience.Config{
+		Breaker:  resilience.Breaker{Failures: 1},
+		Classify: func(error) resilience.Outcome { return resilience.OutcomeSuccess }, Hooks: hooks,
+	})
+	require.NoError(t, p.Update(resilience.Config{Name: "dep", Breaker: resilience.Breaker{Failures: 1}, Timeout: time.Minute}))
+	_, _ = call(t.Context(), p, errDown)
+	require.Equal(t, resilience.Closed, p.State().Breaker)
+	require.Equal(t, [2]int{1, 1}, [2]int{first, second})
 }

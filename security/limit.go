@@ -15,8 +15,11 @@ const (
 	MaxLimitEvents = 1_000_000
 	// MaxLimitPer is the longest Per.
 	MaxLimitPer = 24 * time.Hour
-	// MinLimitInterval is the shortest time between two events at the limit's rate: limiters count in microseconds.
-	MinLimitInterval = time.Microsecond
+	// MinLimitInterval is the shortest time between two events at the limit's rate. Limiters count in whole
+	// microseconds and round up, so a shorter one would cost more than a tenth of the rate.
+	MinLimitInterval = 10 * time.Microsecond
+	// MaxLimitReset is the longest time that a used-up burst may take to come back.
+	MaxLimitReset = 366 * 24 * time.Hour
 )
 
 // Limit says how often something may happen: Events in Per on average, and up to Burst at once. The zero value is
@@ -95,10 +98,19 @@ func (l Limit) Validate() error {
 	}
 	if l.Per <= 0 || l.Per > MaxLimitPer {
 		problems = append(problems, fmt.Errorf("security: limit: Per is %v, allowed is up to %v", l.Per, MaxLimitPer))
-	} else if l.Events > 0 && l.Per/time.Duration(l.Events) < MinLimitInterval {
-		problems = append(problems, fmt.Errorf("security: limit: %d in %v is more than one per %v", l.Events, l.Per, MinLimitInterval))
 	}
-	return errors.Join(problems...)
+	if len(problems) > 0 {
+		return errors.Join(problems...)
+	}
+	interval := l.Interval()
+	if l.Per < time.Duration(l.Events)*MinLimitInterval {
+		return fmt.Errorf("security: limit: %d in %v is more than one per %v", l.Events, l.Per, MinLimitInterval)
+	}
+	if interval.Microseconds()*int64(l.EffectiveBurst()) > MaxLimitReset.Microseconds() {
+		return fmt.Errorf("security: limit: a burst of %d at one per %v takes longer than %v to come back",
+			l.EffectiveBurst(), interval, MaxLimitReset)
+	}
+	return nil
 }
 
 // IsZero reports whether there is no limit at all.
@@ -110,6 +122,20 @@ func (l Limit) EffectiveBurst() int {
 		return l.Events
 	}
 	return l.Burst
+}
+
+// Interval is the time between two events at the limit's rate, rounded up to a whole microsecond so that every limiter
+// counts alike. 0 when Events is not positive.
+func (l Limit) Interval() time.Duration {
+	if l.Events <= 0 {
+		return 0
+	}
+	unit := time.Duration(l.Events) * time.Microsecond
+	n := l.Per / unit
+	if l.Per%unit != 0 {
+		n++
+	}
+	return n * time.Microsecond
 }
 
 // String writes the limit in the notation of [ParseLimit] where Per is one of its units.

@@ -31,7 +31,9 @@ type Principal struct {
 func (p Principal) HasRole(role string) bool { return role != "" && slices.Contains(p.Roles, role) }
 
 // HasScope reports whether the principal has exactly this scope.
-func (p Principal) HasScope(scope string) bool { return scope != "" && slices.Contains(p.Scopes, scope) }
+func (p Principal) HasScope(scope string) bool {
+	return scope != "" && slices.Contains(p.Scopes, scope)
+}
 
 // Key is a text that is different for every pair of issuer and subject, for keys of limits, caches and idempotency
 // records. It is not meant to be read back.

@@ -1,0 +1,302 @@
+package saga
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+type eventKind uint8
+
+const (
+	evWake    eventKind = iota // look again
+	evLoaded                   // history holds the journal
+	evCreated                  // machine was just started by this process
+	evMail
+	evResult
+)
+
+type event struct {
+	kind    eventKind
+	history *History
+	created *machine
+	ref     Ref
+	mail    Mail
+	result  attemptResult
+}
+
+// activation is one saga in memory. It is an actor without a goroutine of its own: events are queued, and a goroutine runs
+// while there are some. At most one runs at a time, so everything below queue belongs to it alone.
+type activation struct {
+	w    *worker
+	uid  UID
+	lane int64
+
+	mu      sync.Mutex
+	queue   []event
+	running bool
+	gone    bool // removed from memory; a new event makes a new activation
+
+	ref       Ref
+	m         *machine // nil: the journal must be read
+	laneEpoch int64
+	asleep    bool // the store holds a timer for it
+	asleepTil time.Time
+	inflight  map[*node]*flight
+	suspects  map[string]struct{} // may have been attempted by a former owner
+	timer     *time.Timer
+	mailDone  []int64
+	poison    error // the journal does not fit; nothing is done until mail asks for a retry
+}
+
+// flight is an attempt under way.
+type flight struct {
+	undo   bool
+	cancel context.CancelCauseFunc
+}
+
+// deliver hands an event to the saga's activation, making one if there is none. Events for lanes that are not ours, or
+// no longer, are dropped: whoever owns the lane finds them in the store.
+func (w *worker) deliver(uid UID, lane int64, ev event) {
+	for {
+		w.mu.Lock()
+		l := w.lanes[lane]
+		if l == nil || w.draining && ev.kind != evResult {
+			w.mu.Unlock()
+			return
+		}
+		a := w.acts[uid]
+		if a == nil {
+			if l.closing {
+				w.mu.Unlock()
+				return
+			}
+			a = &activation{w: w, uid: uid, lane: lane, laneEpoch: l.Epoch, inflight: map[*node]*flight{}}
+			w.acts[uid] = a
+		}
+		w.mu.Unlock()
+		if a.post(ev) {
+			return
+		}
+	}
+}
+
+// post queues an event and sees to it that somebody works. It reports false when the activation has left memory.
+func (a *activation) post(ev event) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.gone {
+		return false
+	}
+	a.queue = append(a.queue, ev)
+	if !a.running {
+		a.running = true
+		a.w.actors.Go(a.run)
+	}
+	return true
+}
+
+func (a *activation) run() {
+	for {
+		a.mu.Lock()
+		events := a.queue
+		a.queue = nil
+		if len(events) == 0 {
+			a.running = false
+			a.mu.Unlock()
+			return
+		}
+		a.mu.Unlock()
+		if a.w.ctx.Err() != nil {
+			a.leave()
+			return
+		}
+		if a.work(events) {
+			a.leave()
+			if a.takeLate() {
+				return
+			}
+		}
+	}
+}
+
+// leave removes the activation from memory. Events that come later make a new one.
+func (a *activation) leave() {
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+	a.w.mu.Lock()
+	if a.w.acts[a.uid] == a {
+		delete(a.w.acts, a.uid)
+	}
+	a.w.mu.Unlock()
+}
+
+// takeLate marks the activation gone and passes events that slipped in on to its successor.
+func (a *activation) takeLate() bool {
+	a.mu.Lock()
+	late := a.queue
+	a.queue, a.gone, a.running = nil, true, false
+	a.mu.Unlock()
+	for _, ev := range late {
+		a.w.deliver(a.uid, a.lane, ev)
+	}
+	return true
+}
+
+// work takes events in, writes what follows from them and starts what is due. It reports whether the activation may leave
+// memory.
+func (a *activation) work(events []event) (leave bool) {
+	defer func() {
+		if p := recover(); p != nil { // a fold or condition of the user's panicked
+			a.w.e.fail(a.w.ctx, fmt.Errorf("saga: %s: a function of the definition panicked: %v\n%s", a.ref.ID, p, debug.Stack()))
+			a.m, a.poison = nil, fmt.Errorf("a function of the definition panicked: %v", p)
+			a.releaseMail()
+			leave = len(a.inflight) == 0
+		}
+	}()
+	for _, ev := range events {
+		if ev.kind == evMail {
+			a.mailDone = append(a.mailDone, ev.mail.ID)
+		}
+	}
+	if err := a.open(events); err != nil {
+		a.giveUp(err)
+		return len(a.inflight) == 0
+	}
+	if a.m == nil { // the saga has ended
+		a.dropMail()
+		return true
+	}
+	var records []Record
+	for _, ev := range events {
+		records = append(records, a.take(ev)...)
+	}
+	for {
+		more, err := a.decide(records)
+		if err != nil {
+			a.giveUp(err)
+			return len(a.inflight) == 0
+		}
+		records = nil
+		if a.m.outcome != outcomeNone {
+			return true
+		}
+		again, err := a.start(more)
+		if err != nil {
+			a.giveUp(err)
+			return len(a.inflight) == 0
+		}
+		if again == nil {
+			return a.rest(more)
+		}
+		records = again
+	}
+}
+
+// open makes sure that the machine stands.
+func (a *activation) open(events []event) error {
+	for _, ev := range events {
+		switch ev.kind {
+		case evCreated:
+			a.m, a.ref = ev.created, ev.ref
+			return nil
+		case evLoaded:
+			if a.m == nil {
+				err := a.replay(*ev.history)
+				a.asleep = false // recovery finds only those that are awake
+				return err
+			}
+		}
+	}
+	if a.m != nil {
+		return nil
+	}
+	histories, err := a.w.e.store.Load(a.w.ctx, []UID{a.uid})
+	if err != nil {
+		return err
+	}
+	if len(histories) == 0 {
+		return nil
+	}
+	return a.replay(histories[0])
+}
+
+func (a *activation) replay(h History) error {
+	a.ref = h.Ref
+	def := a.w.e.defs[h.Ref.Kind]
+	if def == nil {
+		return fmt.Errorf("saga: %s: %w: %s", h.Ref.ID, ErrNotRegistered, h.Ref.Kind)
+	}
+	m := newMachine(def, h.Ref.ID)
+	for _, r := range h.Records {
+		if err := m.apply(r); err != nil {
+			return err
+		}
+	}
+	if m.outcome != outcomeNone {
+		a.m = nil
+		return nil
+	}
+	a.m, a.asleep = m, true // whether a timer stands in the store is not known; removing none is harmless
+	a.asleepTil = time.Time{}
+	a.suspects = map[string]struct{}{}
+	for _, c := range m.next() {
+		// A former owner may have been carrying this out when it died; only steps without a record of their own dispatch
+		// can have had an effect that the journal does not show.
+		if c.Op == OpRun && !c.Undo && c.node.kind == kindStep {
+			a.suspects[c.Node] = struct{}{}
+		}
+	}
+	return nil
+}
+
+// giveUp handles an error that this activation cannot work on with: it forgets what it knew and lets time pass, because
+// the database may come back, and a journal that does not decode wants another version of the program.
+func (a *activation) giveUp(err error) {
+	a.m = nil
+	a.releaseMail()
+	if a.w.ctx.Err() != nil || errors.Is(err, ErrFenced) {
+		return
+	}
+	if errors.Is(err, ErrStale) {
+		a.again(10 * time.Millisecond)
+		return
+	}
+	a.w.e.fail(a.w.ctx, err)
+	a.again(time.Second)
+}
+
+// again delivers a wake-up later, which reads the journal anew.
+func (a *activation) again(after time.Duration) {
+	w, uid, lane := a.w, a.uid, a.lane
+	time.AfterFunc(after, func() {
+		if w.ctx.Err() == nil {
+			w.deliver(uid, lane, event{kind: evWake})
+		}
+	})
+}
+
+// releaseMail forgets that mail was handed out, so that the next look delivers it again.
+func (a *activation) releaseMail() {
+	a.w.mu.Lock()
+	defer a.w.mu.Unlock()
+	for _, id := range a.mailDone {
+		delete(a.w.mailSeen, id)
+	}
+	a.mailDone = nil
+}
+
+// dropMail deletes mail for a saga that has ended.
+func (a *activation) dropMail() {
+	if len(a.mailDone) == 0 {
+		return
+	}
+	if err := a.w.e.store.DropMail(a.w.ctx, a.mailDone); err != nil {
+		a.w.e.fail(a.w.ctx, err)
+	}
+	a.releaseMail()
+}

@@ -1,0 +1,302 @@
+package saga
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// residency is how long a saga that waits stays in memory. Shorter waits cost no write; longer ones become a timer row.
+const residency = 5 * time.Second
+
+// maxResident bounds the sagas in memory; beyond it every waiting saga becomes a row at once.
+const maxResident = 20_000
+
+// decide folds records in, adds everything that follows without an effect, and writes all of it in one commit. It returns
+// what is left to be done.
+func (a *activation) decide(records []Record) ([]Command, error) {
+	d := &decision{a: a, now: a.w.now()}
+	for _, r := range records {
+		if err := d.add(r); err != nil {
+			return nil, err
+		}
+	}
+	cmds, err := d.settle()
+	if err != nil {
+		return nil, err
+	}
+	a.interrupt()
+	write := Write{Ref: a.ref, LaneEpoch: a.laneEpoch, Records: d.records, MailDone: a.mailDone, End: a.m.outcome != outcomeNone}
+	if !write.End {
+		a.planSleep(&write, cmds, d.now)
+	}
+	if len(write.Records) == 0 && len(write.MailDone) == 0 && write.Sleep.IsZero() && !write.Wake {
+		return cmds, nil
+	}
+	if err := a.w.writer.append(write); err != nil {
+		return nil, err
+	}
+	a.written(write)
+	return cmds, nil
+}
+
+// written notes what a durable write changed outside of the machine.
+func (a *activation) written(write Write) {
+	a.releaseMail()
+	switch {
+	case write.End:
+		a.finish()
+	case !write.Sleep.IsZero():
+		a.asleep, a.asleepTil = true, write.Sleep
+	case write.Wake:
+		a.asleep, a.asleepTil = false, time.Time{}
+	}
+	if a.m.parked && slices.ContainsFunc(write.Records, func(r Record) bool { return r.Kind == Parked }) {
+		a.w.e.tell(a.uid, ending{err: a.m.err()})
+		if h := a.w.e.cfg.Hooks.Parked; h != nil {
+			h(a.w.e.contextOf(a.w.ctx, a.m), a.m.event())
+		}
+	}
+}
+
+// planSleep decides whether the saga becomes a row that waits for its time.
+func (a *activation) planSleep(write *Write, cmds []Command, now time.Time) {
+	due, idle := a.nextDue(cmds, now)
+	long := due.Sub(now) > residency || a.w.crowded()
+	if idle && long {
+		if !a.asleep || !a.asleepTil.Equal(due) {
+			write.Sleep = due
+		}
+		return
+	}
+	write.Wake = a.asleep
+}
+
+// nextDue is when the saga has something to do by itself, and whether it has nothing to do until then.
+func (a *activation) nextDue(cmds []Command, now time.Time) (time.Time, bool) {
+	due, idle := Forever, len(a.inflight) == 0
+	for _, c := range cmds {
+		if c.NotBefore.Before(due) {
+			due = c.NotBefore
+		}
+		if c.Op == OpRun && !c.NotBefore.After(now) {
+			idle = false
+		}
+	}
+	return due, idle
+}
+
+// rest arranges for the next look at a saga that cannot go on right now and reports whether it may leave memory.
+func (a *activation) rest(cmds []Command) (leave bool) {
+	if len(a.inflight) > 0 {
+		return false
+	}
+	if a.w.isDraining() || !a.w.open(a.lane) {
+		return true
+	}
+	now := a.w.now()
+	due, idle := a.nextDue(cmds, now)
+	if idle && a.asleep {
+		return true
+	}
+	wait := due.Sub(now)
+	if !idle {
+		wait = a.w.e.cfg.TTL / 20 // the lease is not fresh; the next beat may confirm it
+	}
+	wait = min(wait, residency) // a wait that turns out longer becomes a row then
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+	a.timer = time.AfterFunc(max(wait, 0), func() { a.post(event{kind: evWake}) })
+	return false
+}
+
+// interrupt cancels forward attempts of a saga that has turned back. A pivot's outcome must become known.
+func (a *activation) interrupt() {
+	if a.m.dir != backward {
+		return
+	}
+	for n, f := range a.inflight {
+		if !f.undo && n.class != pivot {
+			f.cancel(errInterrupted)
+		}
+	}
+}
+
+// openSteps names the steps that may have been attempted and have no recorded outcome.
+func (a *activation) openSteps(except string) []string {
+	var open []string
+	for n, f := range a.inflight {
+		if !f.undo && n.name != except {
+			open = append(open, n.name)
+		}
+	}
+	for name := range a.suspects {
+		n := a.m.def.byName[name]
+		if name != except && !slices.Contains(open, name) && !a.m.nodes[n.id].known {
+			open = append(open, name)
+		}
+	}
+	slices.Sort(open)
+	return open
+}
+
+func (a *activation) finish() {
+	a.w.e.tell(a.uid, a.m.ending())
+	if h := a.w.e.cfg.Hooks.Finished; h != nil {
+		h(a.w.e.contextOf(a.w.ctx, a.m), a.m.event())
+	}
+}
+
+// decision is one round of deciding: records made so far, and the time it all counts as.
+type decision struct {
+	a       *activation
+	now     time.Time
+	records []Record
+}
+
+func (d *decision) add(r Record) error {
+	if d.a.m.outcome != outcomeNone {
+		return nil // nothing follows an end; mail that raced with it is moot
+	}
+	r.Seq, r.At = d.a.m.seq+1, d.now
+	switch r.Kind {
+	case Rejected, Unknown, Expired, Cancelled:
+		r.Open = d.a.openSteps(r.Node)
+	}
+	if err := d.a.m.apply(r); err != nil {
+		return err
+	}
+	d.records = append(d.records, r)
+	return nil
+}
+
+// settle adds records for everything that needs no effect, until only effects and waits are left.
+func (d *decision) settle() ([]Command, error) {
+	for {
+		cmds := d.a.m.next()
+		r, found, err := d.first(cmds)
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			return cmds, nil
+		}
+		if r.Kind == Ended && len(d.records) > 0 {
+			// The last result and the end are one record.
+			last := &d.records[len(d.records)-1]
+			last.End = r.End
+			d.a.m.outcome, d.a.m.ended = r.End, d.now
+			continue
+		}
+		if err := d.add(r); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// first finds the first command that a record answers.
+func (d *decision) first(cmds []Command) (Record, bool, error) {
+	for _, c := range cmds {
+		switch c.Op {
+		case OpEnd:
+			return Record{Kind: Ended, End: c.Outcome}, true, nil
+		case OpSettle:
+			if d.a.inflight[c.node] == nil {
+				return Record{Kind: Unknown, Node: c.Node, Reason: "interrupted; its outcome is not known"}, true, nil
+			}
+		case OpDecide:
+			state, err := d.a.m.stateFor(c.node)
+			return Record{Kind: Branched, Node: c.Node, Taken: err == nil && c.node.when(state)}, true, err
+		case OpArm:
+			wait := c.node.within
+			if c.node.kind == kindSleep {
+				state, err := d.a.m.stateFor(c.node)
+				if err != nil {
+					return Record{}, false, err
+				}
+				wait = max(c.node.sleep(state), 0)
+			}
+			return Record{Kind: Armed, Node: c.Node, Due: d.now.Add(wait)}, true, nil
+		case OpDeliver:
+			r, err := d.a.deliverSignal(c.node)
+			return r, true, err
+		case OpWait:
+			if !c.NotBefore.After(d.now) {
+				return d.a.waitOver(c, d.now), true, nil
+			}
+		}
+	}
+	return Record{}, false, nil
+}
+
+func (a *activation) deliverSignal(n *node) (Record, error) {
+	state, err := a.m.compute(n) // a copy: the fold may refuse half way through
+	if err != nil {
+		return Record{}, err
+	}
+	payload, _ := a.m.hasSignal(n.signal)
+	if _, err := n.deliver(state, payload); err != nil {
+		reason := err.Error()
+		var reject *RejectError
+		if errors.As(err, &reject) {
+			reason = reject.Reason
+		}
+		return Record{Kind: Rejected, Node: n.name, Reason: reason}, nil
+	}
+	return Record{Kind: Done, Node: n.name, Payload: payload}, nil
+}
+
+// waitOver says what the end of a wait means.
+func (a *activation) waitOver(c Command, now time.Time) Record {
+	switch c.node.kind {
+	case kindSleep:
+		return Record{Kind: Done, Node: c.Node}
+	case kindAwait:
+		return Record{Kind: Expired, Node: c.Node, Reason: fmt.Sprintf("no %q within %s", c.node.signal, c.node.within)}
+	default:
+		return a.failure(c.node, c.Undo, fmt.Errorf("no reply within %s", c.node.timeout), now)[0]
+	}
+}
+
+func (m *machine) ending() ending { return ending{m.state, m.err()} }
+
+// err is the error with which a saga's result is reported, nil while it runs and when it completed.
+func (m *machine) err() error {
+	switch {
+	case m.outcome == Compensated:
+		return &CompensatedError{m.id, m.causeStep, m.cause}
+	case m.outcome == TerminatedByHand:
+		return &TerminatedError{m.id, m.actor, m.cause}
+	case m.parked && m.outcome == outcomeNone:
+		return &ParkedError{m.id, m.parkedAt, m.parkReason}
+	}
+	return nil
+}
+
+func (m *machine) event() SagaEvent {
+	e := SagaEvent{Saga: m.def.name, Version: m.def.version, ID: m.id, Outcome: m.outcome, Step: m.causeStep, Reason: m.cause}
+	if m.parked {
+		e.Step, e.Reason = m.parkedAt, m.parkReason
+	}
+	if !m.ended.IsZero() {
+		e.Duration = m.ended.Sub(m.started)
+	}
+	return e
+}
+
+func encodeResult(v any, limit int) (json.RawMessage, error) {
+	if _, none := v.(None); none {
+		return nil, nil
+	}
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("result of type %T does not encode as JSON: %w", v, err)
+	}
+	if len(raw) > limit {
+		return nil, fmt.Errorf("%w: result of %d bytes, limit %d", ErrTooLarge, len(raw), limit)
+	}
+	return raw, nil
+}

@@ -1,0 +1,129 @@
+package saga
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/marty-framework/mmf/data"
+)
+
+// Config holds an engine's settings. The zero value works.
+type Config struct {
+	// Node names this process in leases, logs and the journal. Default: the host's name. It need not be unique: every
+	// start of an engine is an incarnation of its own.
+	Node string
+	// TTL is how long a node that stopped answering keeps its sagas, in database time. Default 10 s, at least 1 s. A node
+	// beats every fifth of it, starts nothing after half of it without a confirmed beat, and drops its sagas after all of it.
+	TTL time.Duration
+	// Poll is how often the engine looks for mail and due timers of its own. Default 100 ms. Mail and timers that arise in
+	// this process are noticed at once.
+	Poll time.Duration
+	// Concurrency is how many step attempts run at once in this process. Default 1,024.
+	Concurrency int
+	// TxConcurrency is how many transactional steps and dispatches run at once; keep it below the size of the database's
+	// connection pool. Default 4.
+	TxConcurrency int
+	// Grace is how long a stopping engine waits for running attempts before it cancels them. Default 10 s.
+	Grace time.Duration
+	// MaxPayload bounds an input, a result and a signal, in bytes of JSON. Default 1 MiB.
+	MaxPayload int
+	// Publish writes the events of [Publish] nodes in the transaction of their record; pass an outbox's Write. Without it
+	// definitions with Publish nodes are refused.
+	Publish func(ctx context.Context, tx data.Tx, events ...data.Event) error
+	// Inject writes trace headers of a start's context into the journal, Extract restores them into every step's context.
+	// Correlation ids are carried without them.
+	Inject  func(ctx context.Context, headers map[string]string)
+	Extract func(ctx context.Context, headers map[string]string) context.Context
+	// Hooks observe the engine.
+	Hooks Hooks
+}
+
+func (c Config) withDefaults() Config {
+	if c.Node == "" {
+		c.Node, _ = os.Hostname()
+	}
+	if c.TTL == 0 {
+		c.TTL = 10 * time.Second
+	}
+	if c.Poll == 0 {
+		c.Poll = 100 * time.Millisecond
+	}
+	if c.Concurrency == 0 {
+		c.Concurrency = 1024
+	}
+	if c.TxConcurrency == 0 {
+		c.TxConcurrency = 4
+	}
+	if c.Grace == 0 {
+		c.Grace = 10 * time.Second
+	}
+	if c.MaxPayload == 0 {
+		c.MaxPayload = 1 << 20
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	var errs []error
+	if c.TTL < time.Second {
+		errs = append(errs, fmt.Errorf("TTL %s is shorter than 1 s", c.TTL))
+	}
+	if c.Poll < time.Millisecond {
+		errs = append(errs, fmt.Errorf("poll interval %s is shorter than 1 ms", c.Poll))
+	}
+	if c.Concurrency < 1 || c.TxConcurrency < 1 {
+		errs = append(errs, errors.New("concurrency limits must be positive"))
+	}
+	if c.Grace < 0 {
+		errs = append(errs, errors.New("grace must not be negative"))
+	}
+	if c.MaxPayload < 1 {
+		errs = append(errs, errors.New("MaxPayload must be positive"))
+	}
+	return errors.Join(errs...)
+}
+
+// Hooks observe the engine, for telemetry. Every field is optional. They are called from the engine's own goroutines and
+// must return quickly. The context carries the saga's correlation ids and trace.
+type Hooks struct {
+	// Started is called when this process started a saga.
+	Started func(ctx context.Context, e SagaEvent)
+	// Attempted is called after every attempt of a step, in either direction.
+	Attempted func(ctx context.Context, e AttemptEvent)
+	// Finished is called when a saga reached a terminal outcome.
+	Finished func(ctx context.Context, e SagaEvent)
+	// Parked is called when a saga needs somebody's help.
+	Parked func(ctx context.Context, e SagaEvent)
+	// Recovered is called when this node took over lanes, with the number of live sagas found in them.
+	Recovered func(ctx context.Context, sagas int)
+	// Fenced is called when another node took over this node's sagas.
+	Fenced func(ctx context.Context)
+	// Failed is called with errors that the engine survives: a store that does not answer, a journal that does not decode.
+	Failed func(ctx context.Context, err error)
+}
+
+// SagaEvent describes a saga to a hook.
+type SagaEvent struct {
+	Saga     string
+	Version  int
+	ID       ID
+	Outcome  Outcome // of Finished
+	Step     string  // where it parked or what made it turn back
+	Reason   string
+	Duration time.Duration // since the start, of Finished
+}
+
+// AttemptEvent describes one attempt of a step to a hook.
+type AttemptEvent struct {
+	Saga      string
+	ID        ID
+	Step      string
+	Direction Direction
+	Attempt   int
+	Outcome   string // done, rejected, failed, unknown, sent
+	Err       error
+	Duration  time.Duration
+}

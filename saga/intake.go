@@ -1,0 +1,159 @@
+package saga
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// intake looks for mail and due timers of this worker's lanes, at every poll and when somebody in this process left some.
+func (w *worker) intake() {
+	tick := time.NewTicker(w.e.cfg.Poll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-w.ctx.Done():
+			return
+		case <-w.nudge:
+		case <-tick.C:
+		}
+		if w.isDraining() {
+			continue
+		}
+		if err := w.look(); err != nil && w.ctx.Err() == nil {
+			w.e.fail(w.ctx, err)
+		}
+		if err := w.releaseClosed(); err != nil && w.ctx.Err() == nil {
+			w.e.fail(w.ctx, err)
+		}
+	}
+}
+
+const lookLimit = 500
+
+func (w *worker) look() error {
+	lanes := w.openLanes()
+	if len(lanes) == 0 {
+		return nil
+	}
+	for {
+		mail, err := w.e.store.Mail(w.ctx, lanes, lookLimit)
+		if err != nil {
+			return err
+		}
+		fresh := 0
+		for _, m := range mail {
+			w.mu.Lock()
+			_, seen := w.mailSeen[m.ID]
+			w.mailSeen[m.ID] = struct{}{}
+			w.mu.Unlock()
+			if !seen {
+				fresh++
+				w.deliver(m.Saga, m.Lane, event{kind: evMail, mail: m})
+			}
+		}
+		if len(mail) < lookLimit || fresh == 0 {
+			break
+		}
+	}
+	due, err := w.e.store.Due(w.ctx, lanes, lookLimit)
+	if err != nil {
+		return err
+	}
+	for _, r := range due {
+		w.deliver(r.UID, r.Lane, event{kind: evWake})
+	}
+	return nil
+}
+
+// hint makes the intake look at once.
+func (w *worker) hint() {
+	select {
+	case w.nudge <- struct{}{}:
+	default:
+	}
+}
+
+func (w *worker) crowded() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.acts) > maxResident
+}
+
+// take turns an event into records.
+func (a *activation) take(ev event) []Record {
+	switch ev.kind {
+	case evResult:
+		return a.takeResult(ev.result)
+	case evMail:
+		return a.takeMail(ev.mail)
+	default:
+		return nil
+	}
+}
+
+func (a *activation) takeResult(r attemptResult) []Record {
+	delete(a.inflight, r.node)
+	if r.err != nil && a.w.steps.Err() != nil {
+		return nil // stopping: the attempt counts for nothing and is repeated by whoever owns the saga next
+	}
+	a.observe(r)
+	if r.err == nil {
+		return []Record{{Kind: Done, Node: r.node.name, Undo: r.undo, Payload: r.payload}}
+	}
+	return a.failure(r.node, r.undo, r.err, a.w.now())
+}
+
+func (a *activation) takeMail(m Mail) []Record {
+	switch m.Kind {
+	case MailSignal:
+		if _, twice := a.m.seen[m.Name+"\x00"+m.Dedupe]; twice && m.Dedupe != "" {
+			return nil
+		}
+		return []Record{{Kind: Signalled, Name: m.Name, Dedupe: m.Dedupe, Payload: m.Payload}}
+	case MailReply:
+		return a.takeReply(m)
+	case MailCancel:
+		return []Record{{Kind: Cancelled, Actor: m.Actor, Reason: m.Reason}}
+	case MailRetry:
+		if a.m.parked {
+			return []Record{{Kind: Resumed, Actor: m.Actor, Reason: m.Reason}}
+		}
+	case MailTerminate:
+		return []Record{{Kind: Terminated, Actor: m.Actor, Reason: m.Reason, End: TerminatedByHand}}
+	}
+	return nil
+}
+
+// takeReply matches a reply with the remote step that waits for it. A reply that comes too late is dropped: the command
+// that takes the step back was sent, and the participant honours it whatever it did before.
+func (a *activation) takeReply(m Mail) []Record {
+	uid, rest, _ := strings.Cut(m.Name, "/")
+	cut := strings.LastIndexByte(rest, '/')
+	if uid != a.uid.String() || cut < 0 {
+		a.w.e.fail(a.w.ctx, fmt.Errorf("saga: %s: a reply with the key %q fits no step", a.ref.ID, m.Name))
+		return nil
+	}
+	n, undo := a.m.def.byName[rest[:cut]], rest[cut+1:] == "undo"
+	if n == nil || n.kind != kindRemote {
+		a.w.e.fail(a.w.ctx, fmt.Errorf("saga: %s: a reply with the key %q fits no remote step", a.ref.ID, m.Name))
+		return nil
+	}
+	switch s := a.m.nodes[n.id].status; {
+	case !undo && (s == armed || s == retrying):
+		if m.Rejected {
+			return a.failure(n, false, &RejectError{m.Reason}, a.w.now())
+		}
+		if _, err := n.decode(m.Payload); err != nil {
+			return []Record{{Kind: Parked, Node: n.name, Reason: "the reply does not decode: " + err.Error()}}
+		}
+		return []Record{{Kind: Done, Node: n.name, Payload: json.RawMessage(m.Payload)}}
+	case undo && (s == undoArmed || s == undoRetrying):
+		if m.Rejected {
+			return a.failure(n, true, &RejectError{m.Reason}, a.w.now())
+		}
+		return []Record{{Kind: Done, Node: n.name, Undo: true}}
+	}
+	return nil
+}

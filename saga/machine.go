@@ -1,0 +1,296 @@
+package saga
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+type status uint8
+
+const (
+	pending  status = iota
+	retrying        // an attempt failed, another may follow
+	armed           // waiting: for a signal, for time, for a reply
+	expired         // an await whose deadline passed; its OnDeadline nodes run
+	done
+	rejected
+	unknown
+	skipped
+	undoRetrying
+	undoArmed
+	undone
+)
+
+var statusNames = [...]string{
+	"pending", "retrying", "waiting", "expired", "done", "rejected", "unknown", "skipped", "undo-retrying", "undo-waiting", "undone",
+}
+
+func (s status) String() string { return statusNames[s] }
+
+// nodeState is what the journal says about one node.
+type nodeState struct {
+	status       status
+	failed       int // attempts that failed, forward
+	undoFailed   int
+	budgetFrom   int // failures before this one do not count: the saga was resumed by hand
+	due          time.Time
+	at           time.Time // of the newest record
+	known        bool      // result is the step's own
+	result       any
+	lastErr      string
+	open         bool // may have been attempted, has no outcome, and the saga turned back
+	decided, yes bool // of a when
+}
+
+type direction uint8
+
+const (
+	forward direction = iota
+	backward
+)
+
+// machine is the fold of one saga's journal: the pure decision core. It has no clock and does no I/O; apply takes a record
+// in, next says what is to be done.
+type machine struct {
+	def   *shape
+	id    ID
+	seq   int64
+	dir   direction
+	nodes []nodeState
+	input []byte
+	meta  map[string]string
+
+	started, ended time.Time
+	outcome        Outcome
+	parkedAt       string
+	parkReason     string
+	parked         bool
+	cancelPending  bool // a cancel arrived while the pivot's outcome was open
+	causeStep      string
+	cause          string
+	actor          string
+
+	signals []pendingSignal
+	seen    map[string]struct{} // dedupe keys of signals
+
+	state any // of the root scope; branches of running groups are computed on demand
+}
+
+type pendingSignal struct {
+	name    string
+	payload []byte
+}
+
+func newMachine(def *shape, id ID) *machine {
+	return &machine{def: def, id: id, nodes: make([]nodeState, len(def.nodes)), seen: map[string]struct{}{}}
+}
+
+// apply folds the next record in. An error means that the journal and the definition do not fit together.
+func (m *machine) apply(r Record) error {
+	if r.Seq != m.seq+1 {
+		return fmt.Errorf("saga: %s: journal has record %d after %d", m.id, r.Seq, m.seq)
+	}
+	m.seq = r.Seq
+	var n *node
+	var ns *nodeState
+	if r.Node != "" {
+		n = m.def.byName[r.Node]
+		if n == nil {
+			return fmt.Errorf("saga: %s: journal names step %q, which %s does not have", m.id, r.Node, m.def.kind())
+		}
+		ns = &m.nodes[n.id]
+		ns.at = r.At
+	}
+	if err := m.applyKind(r, n, ns); err != nil {
+		return err
+	}
+	if r.End != outcomeNone {
+		m.outcome, m.ended = r.End, r.At
+	}
+	return nil
+}
+
+func (m *machine) applyKind(r Record, n *node, ns *nodeState) error {
+	if n == nil && slices.Contains([]RecordKind{Done, Failed, Rejected, Unknown, Branched, Armed, Expired}, r.Kind) {
+		return fmt.Errorf("saga: %s: journal record %d (%s) names no step", m.id, r.Seq, r.Kind)
+	}
+	switch r.Kind {
+	case Started:
+		state, err := m.def.decodeState(r.Payload)
+		if err != nil {
+			return fmt.Errorf("saga: %s: input does not decode: %w", m.id, err)
+		}
+		m.state, m.input, m.meta, m.started = state, r.Payload, r.Meta, r.At
+	case Done:
+		return m.applyDone(r, n, ns)
+	case Failed:
+		m.applyFailed(r, n, ns)
+	case Rejected:
+		ns.status, ns.open, ns.lastErr = rejected, false, r.Reason
+		m.turnBack(n.name, r.Reason, r.Open)
+	case Unknown:
+		ns.status, ns.open, ns.lastErr = unknown, false, r.Reason
+		m.turnBack(n.name, r.Reason, r.Open)
+	case Branched:
+		ns.decided, ns.yes = true, r.Taken
+	case Armed:
+		ns.due, ns.status = r.Due, armed
+		if r.Undo {
+			ns.status = undoArmed
+		}
+	case Signalled:
+		if r.Dedupe != "" {
+			m.seen[r.Name+"\x00"+r.Dedupe] = struct{}{}
+		}
+		m.signals = append(m.signals, pendingSignal{r.Name, r.Payload})
+	case Expired:
+		ns.status = expired
+		if len(n.children) == 0 {
+			ns.status = rejected
+			m.turnBack(n.name, r.Reason, r.Open)
+		}
+	case Cancelled:
+		m.applyCancel(r)
+	case Parked:
+		m.parked, m.parkedAt, m.parkReason = true, r.Node, r.Reason
+	case Resumed:
+		m.parked = false
+		m.resume()
+	case Terminated:
+		m.cause, m.actor = r.Reason, r.Actor
+	case Ended:
+	default:
+		return fmt.Errorf("saga: %s: journal record %d is of kind %d, which this version does not know", m.id, r.Seq, r.Kind)
+	}
+	return nil
+}
+
+func (m *machine) applyDone(r Record, n *node, ns *nodeState) error {
+	ns.open = false
+	if r.Undo {
+		ns.status = undone
+		return nil
+	}
+	if n.kind == kindAwait {
+		ns.result = []byte(r.Payload)
+		m.takeSignal(n.signal)
+	} else if n.decode != nil {
+		result, err := n.decode(r.Payload)
+		if err != nil {
+			return fmt.Errorf("saga: %s: result of step %q does not decode: %w", m.id, n.name, err)
+		}
+		ns.result = result
+	}
+	ns.status, ns.known = done, true
+	if n.class == pivot {
+		m.cancelPending = false
+	}
+	return m.fold(n)
+}
+
+func (m *machine) applyFailed(r Record, n *node, ns *nodeState) {
+	ns.due, ns.lastErr = r.Due, r.Reason
+	if r.Undo {
+		ns.status, ns.undoFailed = undoRetrying, r.Attempt
+		return
+	}
+	ns.status, ns.failed = retrying, r.Attempt
+	if m.dir == backward && n.class != pivot {
+		m.settle(n, ns)
+	}
+}
+
+// turnBack starts the compensation. Steps that may have been attempted stay open until their outcome is recorded.
+func (m *machine) turnBack(step, reason string, open []string) {
+	if m.dir == backward {
+		return
+	}
+	m.dir, m.causeStep, m.cause, m.cancelPending = backward, step, reason, false
+	for _, name := range open {
+		if n := m.def.byName[name]; n != nil {
+			m.nodes[n.id].open = true
+		}
+	}
+	for _, n := range m.def.nodes {
+		m.settle(n, &m.nodes[n.id])
+	}
+}
+
+// settle decides what a node that was under way is worth once the saga has turned back.
+func (m *machine) settle(n *node, ns *nodeState) {
+	switch {
+	case ns.open:
+	case ns.status == retrying && n.kind == kindTx:
+		ns.status = rejected // its attempts rolled back
+	case ns.status == retrying, ns.status == armed && n.kind == kindRemote:
+		ns.status = unknown
+	case ns.status == armed:
+		ns.status = skipped
+	}
+}
+
+func (m *machine) applyCancel(r Record) {
+	if m.dir == backward || m.pivotDone() {
+		return
+	}
+	m.actor = r.Actor
+	if p := m.openPivot(r.Open); p != nil {
+		m.cancelPending = true // the pivot decides: done refuses the cancel, rejected compensates anyway
+		return
+	}
+	m.turnBack("", "cancelled by "+r.Actor+": "+r.Reason, r.Open)
+}
+
+func (m *machine) pivotDone() bool {
+	for _, n := range m.def.nodes {
+		if n.class == pivot && m.nodes[n.id].status == done {
+			return true
+		}
+	}
+	return false
+}
+
+// openPivot returns the pivot whose effect may already have happened.
+func (m *machine) openPivot(open []string) *node {
+	for _, n := range m.def.nodes {
+		if n.class != pivot {
+			continue
+		}
+		if m.nodes[n.id].status == retrying || slices.Contains(open, n.name) {
+			return n
+		}
+	}
+	return nil
+}
+
+// resume gives every failing step a fresh budget.
+func (m *machine) resume() {
+	for i := range m.nodes {
+		ns := &m.nodes[i]
+		ns.due = time.Time{}
+		if ns.status == undoRetrying || ns.status == undoArmed {
+			ns.budgetFrom = ns.undoFailed
+		} else {
+			ns.budgetFrom = ns.failed
+		}
+	}
+}
+
+func (m *machine) takeSignal(name string) {
+	for i, s := range m.signals {
+		if s.name == name {
+			m.signals = slices.Delete(m.signals, i, i+1)
+			return
+		}
+	}
+}
+
+func (m *machine) hasSignal(name string) ([]byte, bool) {
+	for _, s := range m.signals {
+		if s.name == name {
+			return s.payload, true
+		}
+	}
+	return nil, false
+}

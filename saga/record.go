@@ -1,0 +1,129 @@
+package saga
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// ID is the caller's name for a saga, unique in a store: an order number, a hash of an idempotency key. At most 200 bytes.
+type ID string
+
+// RecordKind says what a journal record states.
+type RecordKind uint8
+
+// The kinds of records. Their numbers are stored and never change meaning.
+const (
+	Started    RecordKind = 1  // the saga exists; Payload is its input
+	Done       RecordKind = 2  // a node is done, or with Undo taken back; Payload is its result
+	Failed     RecordKind = 3  // an attempt failed; the next one is not before Due
+	Rejected   RecordKind = 4  // a step refused: no effect
+	Unknown    RecordKind = 5  // a step's outcome will not become known
+	Branched   RecordKind = 6  // a condition was evaluated
+	Armed      RecordKind = 7  // a wait began and ends at Due
+	Signalled  RecordKind = 8  // a signal arrived
+	Expired    RecordKind = 9  // the deadline of an await passed
+	Cancelled  RecordKind = 10 // somebody asked for compensation
+	Parked     RecordKind = 11 // the saga cannot go on by itself
+	Resumed    RecordKind = 12 // somebody asked to try again
+	Terminated RecordKind = 13 // somebody stopped the saga without compensation
+	Ended      RecordKind = 14 // nothing is left to do
+)
+
+var recordKindNames = [...]string{
+	"", "started", "done", "failed", "rejected", "unknown", "branched", "armed", "signalled", "expired",
+	"cancelled", "parked", "resumed", "terminated", "ended",
+}
+
+// String names the kind.
+func (k RecordKind) String() string {
+	if int(k) < len(recordKindNames) {
+		return recordKindNames[k]
+	}
+	return fmt.Sprintf("kind(%d)", uint8(k))
+}
+
+// Outcome is how a saga ended.
+type Outcome string
+
+// The terminal outcomes.
+const (
+	Completed          Outcome = "completed"
+	Compensated        Outcome = "compensated"
+	TerminatedByHand   Outcome = "terminated"
+	outcomeNone        Outcome = ""
+	outcomeParkedState         = "parked"
+)
+
+// Record is one entry of a saga's journal: insert-only, numbered from 1 without gaps. The whole state of a saga follows
+// from its records.
+type Record struct {
+	Seq     int64
+	Kind    RecordKind
+	At      time.Time         // when it was made, by the database's clock as this node knows it; informative
+	Node    string            // the step, or "" for the saga as a whole
+	Undo    bool              // the record is about the compensation
+	Attempt int               // of Failed: how many attempts have failed
+	Due     time.Time         // of Failed and Armed
+	Payload json.RawMessage   // input, result, signal
+	Reason  string            // of what went wrong, or why somebody intervened
+	Actor   string            // who intervened
+	Name    string            // of Signalled: the signal
+	Dedupe  string            // of Signalled: the sender's key
+	Taken   bool              // of Branched
+	Open    []string          // steps that may have been attempted and have no outcome yet, when a saga turns back
+	Meta    map[string]string // of Started: correlation and trace headers
+	End     Outcome           // set on the record that ends the saga
+}
+
+// recordBody is the stored form: short names, times as microseconds.
+type recordBody struct {
+	At      int64             `json:"t"`
+	Node    string            `json:"n,omitempty"`
+	Undo    bool              `json:"u,omitempty"`
+	Attempt int               `json:"a,omitempty"`
+	Due     int64             `json:"d,omitempty"`
+	Payload json.RawMessage   `json:"p,omitempty"`
+	Reason  string            `json:"r,omitempty"`
+	Actor   string            `json:"by,omitempty"`
+	Name    string            `json:"s,omitempty"`
+	Dedupe  string            `json:"k,omitempty"`
+	Taken   bool              `json:"y,omitempty"`
+	Open    []string          `json:"o,omitempty"`
+	Meta    map[string]string `json:"m,omitempty"`
+	End     Outcome           `json:"e,omitempty"`
+}
+
+// EncodeRecord gives the body of a record as a store keeps it; Seq and Kind have columns of their own.
+func EncodeRecord(r Record) ([]byte, error) {
+	return json.Marshal(recordBody{
+		At: micros(r.At), Node: r.Node, Undo: r.Undo, Attempt: r.Attempt, Due: micros(r.Due), Payload: r.Payload, Reason: r.Reason,
+		Actor: r.Actor, Name: r.Name, Dedupe: r.Dedupe, Taken: r.Taken, Open: r.Open, Meta: r.Meta, End: r.End,
+	})
+}
+
+// DecodeRecord reads what [EncodeRecord] wrote.
+func DecodeRecord(seq int64, kind RecordKind, body []byte) (Record, error) {
+	var b recordBody
+	if err := json.Unmarshal(body, &b); err != nil {
+		return Record{}, fmt.Errorf("saga: journal record %d is damaged: %w", seq, err)
+	}
+	return Record{
+		Seq: seq, Kind: kind, At: fromMicros(b.At), Node: b.Node, Undo: b.Undo, Attempt: b.Attempt, Due: fromMicros(b.Due), Payload: b.Payload,
+		Reason: b.Reason, Actor: b.Actor, Name: b.Name, Dedupe: b.Dedupe, Taken: b.Taken, Open: b.Open, Meta: b.Meta, End: b.End,
+	}, nil
+}
+
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func fromMicros(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
+}

@@ -1,0 +1,204 @@
+package saga
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/marty-framework/mmf/data"
+	"github.com/marty-framework/mmf/internal/uuidv7"
+)
+
+// Run is a handle on one saga. It is safe for concurrent use.
+type Run[S any] struct {
+	e   *Engine
+	def *Def[S]
+	ref Ref
+	// Existed says that the saga had been started before under the same ID with the same input.
+	Existed bool
+}
+
+// Start starts a saga. When it returns nil the saga is durable and will be carried out, by this or any other process that
+// runs the definition. Starting again under the same ID with the same input returns the same saga; with another input the
+// error matches [ErrConflict]. An error that matches [data.ErrOutcomeUnknown], or a cancelled context, leaves open whether
+// the saga exists: start it again under the same ID.
+func (d *Def[S]) Start(ctx context.Context, e *Engine, id ID, input S) (*Run[S], error) {
+	write, err := d.firstWrite(ctx, e, id, input)
+	if err != nil {
+		return nil, err
+	}
+	run := &Run[S]{e: e, def: d, ref: write.Ref}
+	err = e.start(ctx, &d.shape, write)
+	if errors.Is(err, ErrConflict) {
+		return d.existing(ctx, e, write.Ref)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("saga: start %q: %w", id, err)
+	}
+	return run, nil
+}
+
+// StartTx starts a saga in the caller's transaction on the engine's database: it exists if and only if tx commits. An ID
+// that is taken gives an error matching [ErrConflict] even for the same input; the transaction then must be rolled back.
+func (d *Def[S]) StartTx(ctx context.Context, e *Engine, tx data.Tx, id ID, input S) (*Run[S], error) {
+	write, err := d.firstWrite(ctx, e, id, input)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.store.Create(ctx, tx, write); err != nil {
+		return nil, fmt.Errorf("saga: start %q: %w", id, err)
+	}
+	return &Run[S]{e: e, def: d, ref: write.Ref}, nil
+}
+
+// Find returns the handle of a saga that was started before. The error matches [ErrNotFound] when there is none, and
+// [ErrConflict] when the ID belongs to another definition.
+func (d *Def[S]) Find(ctx context.Context, e *Engine, id ID) (*Run[S], error) {
+	ref, err := e.store.Lookup(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("saga: find %q: %w", id, err)
+	}
+	if ref.Kind != d.kind() {
+		return nil, fmt.Errorf("saga: find %q: %w: it is a %s, not a %s", id, ErrConflict, ref.Kind, d.kind())
+	}
+	return &Run[S]{e: e, def: d, ref: ref, Existed: true}, nil
+}
+
+func (d *Def[S]) existing(ctx context.Context, e *Engine, want Ref) (*Run[S], error) {
+	got, err := e.store.Lookup(ctx, want.ID)
+	if err != nil {
+		return nil, fmt.Errorf("saga: start %q: %w", want.ID, err)
+	}
+	if got.Kind != want.Kind || got.InputHash != want.InputHash {
+		return nil, fmt.Errorf("saga: start %q: %w: it is a %s and the input differs or the definition does", want.ID, ErrConflict, got.Kind)
+	}
+	return &Run[S]{e: e, def: d, ref: got, Existed: true}, nil
+}
+
+func (d *Def[S]) firstWrite(ctx context.Context, e *Engine, id ID, input S) (Write, error) {
+	if e.defs[d.kind()] != &d.shape {
+		return Write{}, fmt.Errorf("saga: start %q: %w: %s", id, ErrNotRegistered, d.kind())
+	}
+	if id == "" || len(id) > maxName {
+		return Write{}, fmt.Errorf("saga: start: the ID %.40q must have 1 to %d bytes", string(id), maxName)
+	}
+	raw, err := json.Marshal(input)
+	if err != nil {
+		return Write{}, fmt.Errorf("saga: start %q: input of type %T does not encode as JSON: %w", id, input, err)
+	}
+	if len(raw) > e.cfg.MaxPayload {
+		return Write{}, fmt.Errorf("saga: start %q: %w: input of %d bytes, limit %d; pass a reference instead", id, ErrTooLarge, len(raw), e.cfg.MaxPayload)
+	}
+	if _, err := d.decodeState(raw); err != nil {
+		return Write{}, fmt.Errorf("saga: start %q: input of type %T does not decode again: %w", id, input, err)
+	}
+	if err := e.register(ctx); err != nil {
+		return Write{}, err
+	}
+	sum := sha256.Sum256(raw)
+	return Write{
+		Ref: Ref{UID: UID(uuidv7.New()), ID: id, Kind: d.kind(), InputHash: hex.EncodeToString(sum[:16])}, New: true,
+		Records: []Record{{Seq: 1, Kind: Started, At: time.Now(), Payload: raw, Meta: e.metaOf(ctx)}},
+	}, nil
+}
+
+// start writes a new saga into one of this node's lanes, or, when it has none, into anybody's.
+func (e *Engine) start(ctx context.Context, def *shape, write Write) error {
+	if w := e.current(); w != nil {
+		if lane, release, ok := w.laneFor(write.Ref.Kind); ok {
+			defer release()
+			return w.begin(ctx, def, write, lane)
+		}
+	}
+	err := e.store.DB().InTx(ctx, func(ctx context.Context, tx data.Tx) error { return e.store.Create(ctx, tx, write) })
+	if err == nil {
+		e.hint()
+	}
+	return err
+}
+
+func (w *worker) begin(ctx context.Context, def *shape, write Write, lane Lane) error {
+	write.Ref.Lane, write.LaneEpoch = lane.ID, lane.Epoch
+	write.Records[0].At = w.now()
+	m := newMachine(def, write.Ref.ID)
+	if err := m.apply(write.Records[0]); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := w.writer.append(write); err != nil {
+		return err
+	}
+	if h := w.e.cfg.Hooks.Started; h != nil {
+		h(ctx, m.event())
+	}
+	w.deliver(write.Ref.UID, lane.ID, event{kind: evCreated, created: m, ref: write.Ref})
+	return nil
+}
+
+func (e *Engine) hint() {
+	if w := e.current(); w != nil {
+		w.hint()
+	}
+}
+
+// ID is the caller's id of the saga.
+func (r *Run[S]) ID() ID { return r.ref.ID }
+
+// Result waits until the saga ends and returns its final state. The error is a [*CompensatedError], a [*TerminatedError],
+// a [*ParkedError] when the saga needs help (it may still end later), or the context's. The state returned beside an error
+// is what the saga had come to.
+func (r *Run[S]) Result(ctx context.Context) (S, error) {
+	var zero S
+	ch := r.e.watch(r.ref.UID)
+	defer r.e.unwatch(r.ref.UID, ch)
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		m, err := r.e.read(ctx, r.ref.UID)
+		if err != nil {
+			return zero, err
+		}
+		if m.outcome != outcomeNone || m.parked {
+			s, _ := m.state.(S)
+			return s, m.err()
+		}
+		wait := pause
+		if r.e.current() != nil {
+			wait = time.Second // this process is told; asking is for sagas that another node ends
+		}
+		select {
+		case <-ctx.Done():
+			return zero, fmt.Errorf("saga: result of %q: %w", r.ref.ID, ctx.Err())
+		case end := <-ch:
+			s, _ := end.state.(S)
+			return s, end.err
+		case <-time.After(wait):
+		}
+	}
+}
+
+// read loads a saga's journal and folds it.
+func (e *Engine) read(ctx context.Context, uid UID) (*machine, error) {
+	h, err := e.store.Load(ctx, []UID{uid})
+	if err != nil {
+		return nil, err
+	}
+	if len(h) == 0 {
+		return nil, ErrNotFound
+	}
+	def := e.defs[h[0].Ref.Kind]
+	if def == nil {
+		return nil, fmt.Errorf("%w: %s", ErrNotRegistered, h[0].Ref.Kind)
+	}
+	m := newMachine(def, h[0].Ref.ID)
+	for _, rec := range h[0].Records {
+		if err := m.apply(rec); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}

@@ -1,0 +1,147 @@
+package saga
+
+import (
+	"context"
+	"time"
+
+	"github.com/marty-framework/mmf/data"
+	"github.com/marty-framework/mmf/internal/uuidv7"
+)
+
+// Store keeps journals and spreads the work over nodes. It is the seam between the engine and a database; applications use
+// sagapg or sagasqlite, and sagatest.ExerciseStore proves another implementation. All methods are safe for concurrent use.
+//
+// Work is spread over lanes, a fixed number per definition and version. A lane belongs to at most one node. A node's writes
+// carry its [Lease]; once another node has fenced the lease, they write nothing and return [ErrFenced].
+type Store interface {
+	// DB is where the journal lives, for steps that commit together with their record.
+	DB() data.DB
+
+	// Register records the definitions this process runs and creates their lanes. A definition whose fingerprint differs
+	// from the recorded one is refused with an error that matches ErrShapeChanged.
+	Register(ctx context.Context, defs []DefInfo) error
+
+	// Join announces a new incarnation of a node that runs the given kinds and begins its lease.
+	Join(ctx context.Context, node string, kinds []string) (Lease, error)
+	// Beat prolongs the lease and returns the database's time.
+	Beat(ctx context.Context, l Lease) (time.Time, error)
+	// Claim fences nodes whose last beat is older than ttl by the database's clock, frees their lanes, and gives this node
+	// free lanes up to its fair share. Surplus is how many lanes it should release so that others get theirs.
+	Claim(ctx context.Context, l Lease, ttl time.Duration) (claimed []Lane, surplus int, err error)
+	// Release gives lanes back. The node must not work for their sagas any more.
+	Release(ctx context.Context, l Lease, lanes []int64) error
+	// Leave releases every lane and ends the lease.
+	Leave(ctx context.Context, l Lease) error
+
+	// Append writes a batch in one commit: all of it or, when the lease is fenced, nothing. The first result has one entry
+	// per write: nil, an error matching ErrConflict when a new saga's ID is taken, or one matching ErrStale when a record's
+	// number holds another record; such a write alone has no effect.
+	// A lost commit reply is resolved inside: writing identical records again is harmless.
+	Append(ctx context.Context, l Lease, writes []Write) ([]error, error)
+	// AppendTx writes inside a transaction of DB, as its last statements. A record that exists already is an error.
+	AppendTx(ctx context.Context, tx data.Tx, l Lease, w Write) error
+	// Create starts a saga in any transaction, without a lease: the owner of the lane is told by mail. It returns an error
+	// matching ErrConflict when the ID is taken.
+	Create(ctx context.Context, tx data.Tx, w Write) error
+
+	// Load returns the journals of sagas, in no particular order. Unknown ones are left out.
+	Load(ctx context.Context, sagas []UID) ([]History, error)
+	// Lookup finds a saga by the caller's ID; an error matches ErrNotFound.
+	Lookup(ctx context.Context, id ID) (Ref, error)
+	// List returns sagas that have not ended, newest first, at most limit.
+	List(ctx context.Context, limit int) ([]Ref, error)
+	// Recoverable returns live sagas of the lanes that are not asleep, ordered by UID, after the given one.
+	Recoverable(ctx context.Context, lanes []int64, after UID, limit int) ([]Ref, error)
+	// Due returns sleeping sagas of the lanes whose timer is due by the database's clock.
+	Due(ctx context.Context, lanes []int64, limit int) ([]Ref, error)
+
+	// Post leaves mail for a live saga, in the caller's transaction if q is one. Mail with the same saga, kind, name and
+	// dedupe key is kept once. An error matches ErrFinished when the saga is not live.
+	Post(ctx context.Context, q data.Querier, m Mail) error
+	// Mail returns mail for the lanes, oldest first.
+	Mail(ctx context.Context, lanes []int64, limit int) ([]Mail, error)
+	// DropMail removes mail that nobody can use any more.
+	DropMail(ctx context.Context, ids []int64) error
+}
+
+// UID is a saga's own id, a UUIDv7.
+type UID [16]byte
+
+// String gives the usual UUID form.
+func (u UID) String() string { return uuidv7.ID(u).String() }
+
+// Lease is a node's right to write, until another node fences it.
+type Lease struct {
+	Node  string
+	Epoch int64
+}
+
+// DefInfo is what a store remembers of a definition.
+type DefInfo struct {
+	Kind        string // name@version
+	Fingerprint string
+}
+
+// Lane is a share of one kind's sagas. Its epoch grows with every change of owner.
+type Lane struct {
+	ID    int64
+	Kind  string
+	Epoch int64
+}
+
+// Ref names a saga.
+type Ref struct {
+	UID       UID
+	ID        ID
+	Kind      string // name@version
+	Lane      int64
+	InputHash string
+}
+
+// History is a saga with its journal, in order.
+type History struct {
+	Ref     Ref
+	Records []Record
+}
+
+// Write is what one saga adds in a commit.
+type Write struct {
+	Ref       Ref
+	LaneEpoch int64
+	New       bool      // the first write of the saga
+	Records   []Record  // numbered
+	Sleep     time.Time // asleep until then; zero: not asleep
+	Wake      bool      // no longer asleep
+	MailDone  []int64   // mail that the records have taken in
+	End       bool      // the saga is no longer live
+}
+
+// MailKind says what a piece of mail asks for.
+type MailKind string
+
+// The kinds of mail.
+const (
+	MailStart     MailKind = "start" // a saga that another process created
+	MailSignal    MailKind = "signal"
+	MailReply     MailKind = "reply" // of a remote step; Name is the step's key
+	MailCancel    MailKind = "cancel"
+	MailRetry     MailKind = "retry"
+	MailTerminate MailKind = "terminate"
+)
+
+// Mail is a message to a live saga from any process.
+type Mail struct {
+	ID       int64 // set by the store
+	Saga     UID
+	Lane     int64 // set by the store
+	Kind     MailKind
+	Name     string
+	Dedupe   string
+	Payload  []byte
+	Rejected bool // of a reply
+	Actor    string
+	Reason   string
+}
+
+// Forever is the sleep of a parked saga.
+var Forever = time.UnixMicro(1<<62 - 1).UTC()

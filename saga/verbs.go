@@ -1,0 +1,227 @@
+package saga
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/marty-framework/mmf/data"
+	"github.com/marty-framework/mmf/internal/uuidv7"
+)
+
+// SendOption varies how a signal is sent.
+type SendOption interface{ apply(*Mail) }
+
+type sendOption func(*Mail)
+
+func (f sendOption) apply(m *Mail) { f(m) }
+
+// DedupeKey marks a signal so that sending it again under the same key has no effect.
+func DedupeKey(key string) SendOption { return sendOption(func(m *Mail) { m.Dedupe = key }) }
+
+// Send sends the signal to the saga with the given ID. When it returns nil the signal is durable; it is kept until the saga
+// awaits it. Errors match [ErrNotFound], [ErrFinished] or [ErrTooLarge].
+func (s *Signal[D]) Send(ctx context.Context, e *Engine, id ID, payload D, opts ...SendOption) error {
+	raw, err := json.Marshal(payload)
+	if err != nil {
+		return fmt.Errorf("saga: signal %q: payload of type %T does not encode as JSON: %w", s.name, payload, err)
+	}
+	if len(raw) > e.cfg.MaxPayload {
+		return fmt.Errorf("saga: signal %q: %w: %d bytes, limit %d", s.name, ErrTooLarge, len(raw), e.cfg.MaxPayload)
+	}
+	m := Mail{Kind: MailSignal, Name: s.name, Payload: raw}
+	for _, o := range opts {
+		o.apply(&m)
+	}
+	return e.post(ctx, id, m)
+}
+
+// Reply is the answer to a command that a [Remote] step sent.
+type Reply struct {
+	Key      string          // of the Ctx that sent the command
+	Rejected bool            // the participant refused; Reason says why
+	Reason   string          //
+	Result   json.RawMessage // JSON of the step's result
+}
+
+// Reply hands the outcome of a remote step to its saga. When it returns nil the reply is durable, or it is a repetition, or
+// the saga has ended and needs it no more. It may run in the transaction of an inbox: pass its tx as q, or nil.
+func (e *Engine) Reply(ctx context.Context, q data.Querier, r Reply) error {
+	uid, err := uidOfKey(r.Key)
+	if err != nil {
+		return err
+	}
+	if q == nil {
+		q = e.store.DB()
+	}
+	err = e.store.Post(ctx, q, Mail{
+		Saga: uid, Kind: MailReply, Name: r.Key, Dedupe: "reply", Payload: r.Result, Rejected: r.Rejected, Reason: r.Reason,
+	})
+	if errors.Is(err, ErrFinished) {
+		return nil
+	}
+	if err == nil {
+		e.hint()
+	}
+	return err
+}
+
+// Cancel asks for compensation. It returns when the request is durable. The error matches [ErrPastPivot] when the saga only
+// goes forward, [ErrFinished] when it has ended; a saga whose pivot is under way decides for itself.
+func (e *Engine) Cancel(ctx context.Context, id ID, actor, reason string) error {
+	ref, err := e.store.Lookup(ctx, id)
+	if err != nil {
+		return fmt.Errorf("saga: cancel %q: %w", id, err)
+	}
+	m, err := e.read(ctx, ref.UID)
+	if err != nil {
+		return fmt.Errorf("saga: cancel %q: %w", id, err)
+	}
+	switch {
+	case m.outcome != outcomeNone:
+		return fmt.Errorf("saga: cancel %q: %w as %s", id, ErrFinished, m.outcome)
+	case m.dir == forward && m.pivotDone():
+		return fmt.Errorf("saga: cancel %q: %w", id, ErrPastPivot)
+	}
+	return e.post(ctx, id, Mail{Kind: MailCancel, Dedupe: "cancel", Actor: actor, Reason: reason})
+}
+
+// Retry gives a parked saga a fresh budget and lets it try again.
+func (e *Engine) Retry(ctx context.Context, id ID, actor, reason string) error {
+	return e.post(ctx, id, Mail{Kind: MailRetry, Actor: actor, Reason: reason})
+}
+
+// Terminate stops a saga where it stands, without compensation. Only an operator who has mended everything by hand wants it.
+func (e *Engine) Terminate(ctx context.Context, id ID, actor, reason string) error {
+	return e.post(ctx, id, Mail{Kind: MailTerminate, Actor: actor, Reason: reason})
+}
+
+func (e *Engine) post(ctx context.Context, id ID, m Mail) error {
+	ref, err := e.store.Lookup(ctx, id)
+	if err != nil {
+		return fmt.Errorf("saga: %s to %q: %w", m.Kind, id, err)
+	}
+	m.Saga = ref.UID
+	if err := e.store.Post(ctx, e.store.DB(), m); err != nil {
+		return fmt.Errorf("saga: %s to %q: %w", m.Kind, id, err)
+	}
+	e.hint()
+	return nil
+}
+
+// State is what a saga is doing.
+type State string
+
+// The states of a saga that has not ended; an ended one has its [Outcome] as its state.
+const (
+	StateRunning      State = "running"
+	StateCompensating State = "compensating"
+	StateParked       State = "parked"
+)
+
+// Status describes a saga, read from its journal.
+type Status struct {
+	ID      ID           `json:"id"`
+	Saga    string       `json:"saga"`
+	Version int          `json:"version"`
+	State   State        `json:"state"`
+	Step    string       `json:"step,omitempty"`   // that failed, or where it is parked
+	Reason  string       `json:"reason,omitempty"` // why it turned back or parked
+	Started time.Time    `json:"started"`
+	Ended   time.Time    `json:"ended,omitzero"`
+	Steps   []StepStatus `json:"steps"`
+}
+
+// StepStatus describes one step of a saga, in the order of the definition.
+type StepStatus struct {
+	Name     string    `json:"name"`
+	Kind     string    `json:"kind"`
+	Status   string    `json:"status"` // pending, retrying, waiting, done, rejected, unknown, skipped, undo-retrying, undo-waiting, undone
+	Failed   int       `json:"failed_attempts,omitempty"`
+	At       time.Time `json:"at,omitzero"` // of its newest record
+	Error    string    `json:"error,omitempty"`
+	Undoable bool      `json:"undoable"`
+}
+
+// Status reads what a saga is doing. The error matches [ErrNotFound].
+func (e *Engine) Status(ctx context.Context, id ID) (Status, error) {
+	ref, err := e.store.Lookup(ctx, id)
+	if err != nil {
+		return Status{}, fmt.Errorf("saga: status of %q: %w", id, err)
+	}
+	m, err := e.read(ctx, ref.UID)
+	if err != nil {
+		return Status{}, fmt.Errorf("saga: status of %q: %w", id, err)
+	}
+	return m.describe(), nil
+}
+
+// List describes sagas that have not ended, newest first, at most limit of them.
+func (e *Engine) List(ctx context.Context, limit int) ([]Status, error) {
+	refs, err := e.store.List(ctx, limit)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Status, 0, len(refs))
+	for _, r := range refs {
+		m, err := e.read(ctx, r.UID)
+		if errors.Is(err, ErrNotRegistered) || errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, m.describe())
+	}
+	return out, nil
+}
+
+// History returns a saga's journal. The error matches [ErrNotFound].
+func (e *Engine) History(ctx context.Context, id ID) ([]Record, error) {
+	ref, err := e.store.Lookup(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("saga: history of %q: %w", id, err)
+	}
+	h, err := e.store.Load(ctx, []UID{ref.UID})
+	if err != nil || len(h) == 0 {
+		return nil, errors.Join(err, fmt.Errorf("saga: history of %q: %w", id, ErrNotFound))
+	}
+	return h[0].Records, nil
+}
+
+func (m *machine) describe() Status {
+	s := Status{
+		ID: m.id, Saga: m.def.name, Version: m.def.version, State: StateRunning, Step: m.causeStep, Reason: m.cause, Started: m.started, Ended: m.ended,
+	}
+	switch {
+	case m.outcome != outcomeNone:
+		s.State = State(m.outcome)
+	case m.parked:
+		s.State, s.Step, s.Reason = StateParked, m.parkedAt, m.parkReason
+	case m.dir == backward:
+		s.State = StateCompensating
+	}
+	for _, n := range m.def.nodes {
+		if n.kind < kindAwait {
+			continue
+		}
+		ns := m.nodes[n.id]
+		s.Steps = append(s.Steps, StepStatus{
+			Name: n.name, Kind: n.kind.String(), Status: ns.status.String(), Failed: ns.failed + ns.undoFailed, At: ns.at, Error: ns.lastErr,
+			Undoable: n.undo != nil,
+		})
+	}
+	return s
+}
+
+func uidOfKey(key string) (UID, error) {
+	head, _, ok := strings.Cut(key, "/")
+	id, err := uuidv7.Parse(head)
+	if !ok || err != nil {
+		return UID{}, fmt.Errorf("saga: reply: %.100q is no key of a saga's step", key)
+	}
+	return UID(id), nil
+}

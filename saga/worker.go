@@ -1,0 +1,259 @@
+package saga
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// worker is one incarnation of an engine: a lease, the lanes it owns, and the sagas in memory. It ends with the lease.
+type worker struct {
+	e     *Engine
+	lease Lease
+
+	ctx    context.Context // ends when nothing may be done any more
+	end    context.CancelCauseFunc
+	steps  context.Context // of step attempts; ends when they must stop
+	halt   context.CancelCauseFunc
+	sem    chan struct{}
+	txSem  chan struct{}
+	writer *writer
+	nudge  chan struct{}
+
+	actors sync.WaitGroup // activations that are running and attempts under way
+
+	mu       sync.Mutex
+	lanes    map[int64]*ownedLane
+	acts     map[UID]*activation
+	mailSeen map[int64]struct{} // mail handed out and not yet deleted
+	beatAt   time.Time          // local time of the last confirmed beat
+	offset   time.Duration      // database time minus local time
+	draining bool
+}
+
+// incarnate joins, works until the lease or ctx ends, and leaves.
+func (e *Engine) incarnate(ctx context.Context) error {
+	sent := time.Now()
+	lease, err := e.store.Join(ctx, e.cfg.Node, e.kinds())
+	if err != nil {
+		return err
+	}
+	// The lease outlives ctx by the drain; only losing it ends the worker at once.
+	wctx, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer end(nil)
+	steps, halt := context.WithCancelCause(wctx)
+	defer halt(nil)
+	w := &worker{
+		e: e, lease: lease, ctx: wctx, end: end, steps: steps, halt: halt,
+		sem: make(chan struct{}, e.cfg.Concurrency), txSem: make(chan struct{}, e.cfg.TxConcurrency),
+		nudge: make(chan struct{}, 1), lanes: map[int64]*ownedLane{}, acts: map[UID]*activation{}, mailSeen: map[int64]struct{}{}, beatAt: sent,
+	}
+	w.writer = newWriter(w)
+
+	var loops sync.WaitGroup
+	loops.Go(w.writer.run)
+	loops.Go(w.beatLoop)
+	if err := w.beat(); err == nil {
+		err = w.claim()
+		if err != nil {
+			e.fail(wctx, err)
+		}
+	}
+	e.mu.Lock()
+	e.worker = w
+	e.mu.Unlock()
+	loops.Go(w.intake)
+
+	select {
+	case <-ctx.Done():
+		w.drain()
+	case <-wctx.Done():
+	}
+	e.mu.Lock()
+	e.worker = nil
+	e.mu.Unlock()
+	cause := context.Cause(wctx)
+	end(errDraining)
+	loops.Wait()
+	w.actors.Wait()
+	if cause == nil {
+		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		return e.store.Leave(bye, lease)
+	}
+	return cause
+}
+
+// drain stops starting attempts and gives the running ones their grace.
+func (w *worker) drain() {
+	w.mu.Lock()
+	w.draining = true
+	acts := make([]*activation, 0, len(w.acts))
+	for _, a := range w.acts {
+		acts = append(acts, a)
+	}
+	w.mu.Unlock()
+	for _, a := range acts {
+		a.post(event{kind: evWake})
+	}
+	idle := make(chan struct{})
+	go func() {
+		w.actors.Wait()
+		close(idle)
+	}()
+	grace := time.NewTimer(w.e.cfg.Grace)
+	defer grace.Stop()
+	select {
+	case <-idle:
+		return
+	case <-w.ctx.Done():
+	case <-grace.C:
+	}
+	w.halt(errDraining)
+	hard := time.NewTimer(time.Second)
+	defer hard.Stop()
+	select {
+	case <-idle:
+	case <-hard.C: // an attempt ignores its context; its late result is dropped
+	}
+}
+
+// lose ends the worker: somebody else may own its sagas now.
+func (w *worker) lose(err error) {
+	if errors.Is(err, ErrFenced) && w.ctx.Err() == nil && w.e.cfg.Hooks.Fenced != nil {
+		w.e.cfg.Hooks.Fenced(w.ctx)
+	}
+	w.halt(err)
+	w.end(err)
+}
+
+func (w *worker) beatLoop() {
+	tick := time.NewTicker(w.e.cfg.TTL / 5)
+	defer tick.Stop()
+	for {
+		select {
+		case <-w.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := w.beat(); err != nil {
+			if errors.Is(err, ErrFenced) {
+				w.lose(err)
+				return
+			}
+			w.e.fail(w.ctx, err)
+			if w.sinceBeat() > w.e.cfg.TTL {
+				w.lose(errors.Join(ErrFenced, err))
+				return
+			}
+			continue
+		}
+		if w.isDraining() {
+			continue
+		}
+		if err := w.claim(); err != nil {
+			w.e.fail(w.ctx, err)
+		}
+	}
+}
+
+func (w *worker) beat() error {
+	ctx, cancel := context.WithTimeout(w.ctx, w.e.cfg.TTL/4)
+	defer cancel()
+	sent := time.Now()
+	now, err := w.e.store.Beat(ctx, w.lease)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.beatAt, w.offset = sent, now.Sub(sent.Round(0))
+	return nil
+}
+
+func (w *worker) sinceBeat() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Since(w.beatAt)
+}
+
+// mayStart reports whether new attempts may begin: the lease is fresh and the engine is not stopping.
+func (w *worker) mayStart() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.draining && time.Since(w.beatAt) <= w.e.cfg.TTL/2
+}
+
+func (w *worker) isDraining() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.draining
+}
+
+// now is the database's time as this node knows it.
+func (w *worker) now() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Now().Add(w.offset)
+}
+
+// claim takes the lanes that are due to this node, recovers their sagas, and hands surplus lanes over.
+func (w *worker) claim() error {
+	ctx, cancel := context.WithTimeout(w.ctx, w.e.cfg.TTL/2)
+	defer cancel()
+	lanes, surplus, err := w.e.store.Claim(ctx, w.lease, w.e.cfg.TTL)
+	if err != nil {
+		if errors.Is(err, ErrFenced) {
+			w.lose(err)
+		}
+		return err
+	}
+	if len(lanes) > 0 {
+		ids := make([]int64, 0, len(lanes))
+		w.mu.Lock()
+		for _, l := range lanes {
+			w.lanes[l.ID] = &ownedLane{Lane: l}
+			ids = append(ids, l.ID)
+		}
+		w.mu.Unlock()
+		if err := w.recover(ids); err != nil {
+			// Sagas that were not found would wait for nobody: give the lanes back and try again at the next beat.
+			w.disown(ids)
+			return errors.Join(err, w.e.store.Release(w.ctx, w.lease, ids))
+		}
+	}
+	return w.handOver(surplus)
+}
+
+// recover loads the live sagas of newly claimed lanes.
+func (w *worker) recover(lanes []int64) error {
+	var after UID
+	found := 0
+	for {
+		refs, err := w.e.store.Recoverable(w.ctx, lanes, after, 200)
+		if err != nil {
+			return err
+		}
+		if len(refs) == 0 {
+			break
+		}
+		uids := make([]UID, 0, len(refs))
+		for _, r := range refs {
+			uids = append(uids, r.UID)
+		}
+		histories, err := w.e.store.Load(w.ctx, uids)
+		if err != nil {
+			return err
+		}
+		for _, h := range histories {
+			w.deliver(h.Ref.UID, h.Ref.Lane, event{kind: evLoaded, history: &h})
+		}
+		found += len(refs)
+		after = refs[len(refs)-1].UID
+	}
+	if found > 0 && w.e.cfg.Hooks.Recovered != nil {
+		w.e.cfg.Hooks.Recovered(w.ctx, found)
+	}
+	return nil
+}

@@ -1,0 +1,127 @@
+package saga
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/marty-framework/mmf/data"
+)
+
+// writer is the one path on which this node appends: it takes whatever waits and writes it in one commit; the next flush
+// takes what arrived meanwhile. There is no timer and no minimum, so a lone write goes at once.
+type writer struct {
+	w     *worker
+	queue chan *queued
+}
+
+type queued struct {
+	write Write
+	size  int
+	done  chan error
+}
+
+const (
+	maxBatch      = 1000
+	maxBatchBytes = 4 << 20
+)
+
+func newWriter(w *worker) *writer { return &writer{w, make(chan *queued, 2*maxBatch)} }
+
+// append returns when the write is durable or refused.
+func (wr *writer) append(write Write) error {
+	q := &queued{write: write, done: make(chan error, 1)}
+	for _, r := range write.Records {
+		q.size += len(r.Payload) + 200
+	}
+	select {
+	case wr.queue <- q:
+	case <-wr.w.ctx.Done():
+		return context.Cause(wr.w.ctx)
+	}
+	select {
+	case err := <-q.done:
+		return err
+	case <-wr.w.ctx.Done():
+		// The flush may still be under way; whoever owns the saga next reads what became of it.
+		return errors.Join(ErrFenced, context.Cause(wr.w.ctx))
+	}
+}
+
+func (wr *writer) run() {
+	var held *queued
+	for {
+		batch := make([]*queued, 0, 16)
+		if held != nil {
+			batch, held = append(batch, held), nil
+		} else {
+			select {
+			case q := <-wr.queue:
+				batch = append(batch, q)
+			case <-wr.w.ctx.Done():
+				return
+			}
+		}
+		bytes := batch[0].size
+	fill:
+		for len(batch) < maxBatch && bytes < maxBatchBytes {
+			select {
+			case q := <-wr.queue:
+				if bytes += q.size; bytes > maxBatchBytes {
+					held = q
+					break fill
+				}
+				batch = append(batch, q)
+			default:
+				break fill
+			}
+		}
+		wr.flush(batch)
+	}
+}
+
+// flush writes a batch. A store that does not answer is tried again until the lease is lost. A batch that the database
+// refuses is halved until the bad write fails alone.
+func (wr *writer) flush(batch []*queued) {
+	writes := make([]Write, len(batch))
+	for i, q := range batch {
+		writes[i] = q.write
+	}
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		results, err := wr.w.e.store.Append(wr.w.ctx, wr.w.lease, writes)
+		switch {
+		case err == nil:
+			for i, q := range batch {
+				q.done <- results[i]
+			}
+			return
+		case errors.Is(err, ErrFenced):
+			wr.w.lose(err)
+			answer(batch, err)
+			return
+		case wr.w.ctx.Err() != nil:
+			answer(batch, errors.Join(ErrFenced, err))
+			return
+		case data.Retryable(err) || errors.Is(err, data.ErrOutcomeUnknown):
+			wr.w.e.fail(wr.w.ctx, err)
+			select {
+			case <-wr.w.ctx.Done():
+			case <-time.After(pause):
+			}
+			continue
+		case len(batch) > 1:
+			wr.flush(batch[:len(batch)/2])
+			wr.flush(batch[len(batch)/2:])
+			return
+		default:
+			answer(batch, err)
+			return
+		}
+	}
+}
+
+func answer(batch []*queued, err error) {
+	for _, q := range batch {
+		q.done <- err
+	}
+}

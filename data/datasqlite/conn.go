@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+
+	"github.com/marty-framework/mmf/internal/sqltext"
 )
 
 // maxStatements bounds the prepared statements kept per connection; beyond it an arbitrary one is dropped.
@@ -14,20 +16,36 @@ const maxStatements = 128
 // from its pool.
 type conn struct {
 	*sql.Conn
-	statements map[string]*sql.Stmt
+	statements map[string]*statement
+}
+
+// statement is a prepared statement with the number of arguments that it takes: the driver ignores surplus ones.
+type statement struct {
+	*sql.Stmt
+	params int
 }
 
 // prepare takes a statement out of the cache, or makes it. Whoever took it calls keep afterwards.
-func (c *conn) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
-	if s, ok := c.statements[query]; ok {
+func (c *conn) prepare(ctx context.Context, query string, args []any) (*statement, error) {
+	s, ok := c.statements[query]
+	if ok {
 		delete(c.statements, query)
-		return s, nil
+	} else {
+		prepared, err := c.PrepareContext(ctx, query)
+		if err != nil {
+			return nil, classify(err)
+		}
+		s = &statement{Stmt: prepared, params: sqltext.Placeholders(query)}
 	}
-	return c.PrepareContext(ctx, query)
+	if s.params != len(args) {
+		c.keep(query, s)
+		return nil, fmt.Errorf("datasqlite: the statement has placeholders up to $%d and got %d arguments", s.params, len(args))
+	}
+	return s, nil
 }
 
 // keep puts a statement back for the next use.
-func (c *conn) keep(query string, s *sql.Stmt) {
+func (c *conn) keep(query string, s *statement) {
 	if _, ok := c.statements[query]; ok { // the same text was prepared meanwhile
 		_ = s.Close()
 		return
@@ -44,9 +62,9 @@ func (c *conn) keep(query string, s *sql.Stmt) {
 
 // exec runs a statement to its end.
 func (c *conn) exec(ctx context.Context, query string, args []any) (int64, error) {
-	s, err := c.prepare(ctx, query)
+	s, err := c.prepare(ctx, query, args)
 	if err != nil {
-		return 0, classify(err)
+		return 0, err
 	}
 	defer c.keep(query, s)
 	res, err := s.ExecContext(ctx, args...)
@@ -65,9 +83,9 @@ func (c *conn) control(ctx context.Context, query string) error {
 
 // query starts a statement; the rows put it back into the cache when they are closed.
 func (c *conn) query(ctx context.Context, query string, args []any) (*rows, error) {
-	s, err := c.prepare(ctx, query)
+	s, err := c.prepare(ctx, query, args)
 	if err != nil {
-		return nil, classify(err)
+		return nil, err
 	}
 	rs, err := s.QueryContext(ctx, args...)
 	if err != nil {

@@ -86,7 +86,7 @@ func (d *DB) Query(ctx context.Context, sql string, args ...any) (data.Rows, err
 
 // QueryRow is [DB.Query] for at most one row; nothing runs before Scan.
 func (d *DB) QueryRow(ctx context.Context, sql string, args ...any) data.Row {
-	return row{func() (data.Rows, error) { return d.Query(ctx, sql, args...) }}
+	return data.LazyRow(func() (data.Rows, error) { return d.Query(ctx, sql, args...) })
 }
 
 // InTx runs fn in a transaction that holds the file's one write lock from its beginning. It waits for other writers of

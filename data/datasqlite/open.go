@@ -72,7 +72,7 @@ func (d *DB) pin(ctx context.Context, cfg Config) error {
 		if err != nil {
 			return damaged(d.path, classify(err))
 		}
-		c := &conn{Conn: sc, statements: map[string]*sql.Stmt{}}
+		c := &conn{Conn: sc, statements: map[string]*statement{}}
 		if i == 0 {
 			if err := d.check(ctx, c, cfg); err != nil {
 				return errors.Join(err, c.close())
@@ -98,7 +98,7 @@ func (d *DB) check(ctx context.Context, c *conn, cfg Config) error {
 	rs, err := c.query(ctx, query, nil)
 	if err == nil {
 		rs.done = func(err error) error { return err }
-		err = row{func() (data.Rows, error) { return rs, nil }}.Scan(&verdict)
+		err = data.LazyRow(func() (data.Rows, error) { return rs, nil }).Scan(&verdict)
 	}
 	if err != nil {
 		return damaged(d.path, err)

@@ -1,11 +1,6 @@
 package datasqlite
 
-import (
-	"database/sql"
-	"errors"
-
-	"github.com/marty-framework/mmf/data"
-)
+import "database/sql"
 
 // rows adds to *sql.Rows that the end of reading, by whichever way, happens once: release gives back the statement,
 // done ends what the rows were read in and may report a further error (that of an implicit transaction's commit).
@@ -40,33 +35,14 @@ func (r *rows) Close() error {
 		return r.err
 	}
 	r.closed = true
-	r.err = classify(errors.Join(r.Rows.Err(), r.Rows.Close()))
+	if r.err = classify(r.Rows.Err()); r.err == nil {
+		r.err = classify(r.Rows.Close())
+	} else {
+		_ = r.Rows.Close()
+	}
 	r.release()
 	if r.done != nil {
 		r.err = r.done(r.err)
 	}
 	return r.err
-}
-
-// row defers its query to Scan, so a Row that is never scanned holds no connection.
-type row struct {
-	query func() (data.Rows, error)
-}
-
-func (r row) Scan(dest ...any) error {
-	rs, err := r.query()
-	if err != nil {
-		return err
-	}
-	if !rs.Next() {
-		if err := errors.Join(rs.Err(), rs.Close()); err != nil {
-			return err
-		}
-		return data.ErrNoRows
-	}
-	if err := rs.Scan(dest...); err != nil {
-		_ = rs.Close()
-		return err
-	}
-	return rs.Close()
 }

@@ -71,7 +71,7 @@ func (t *tx) Query(ctx context.Context, sql string, args ...any) (data.Rows, err
 }
 
 func (t *tx) QueryRow(ctx context.Context, sql string, args ...any) data.Row {
-	return row{func() (data.Rows, error) { return t.Query(ctx, sql, args...) }}
+	return data.LazyRow(func() (data.Rows, error) { return t.Query(ctx, sql, args...) })
 }
 
 // end closes what the function left open, so that COMMIT or ROLLBACK finds no running statement.

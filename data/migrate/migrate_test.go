@@ -1,15 +1,18 @@
 package migrate_test
 
 import (
+	"context"
 	"path/filepath"
 	"sync"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/marty-framework/mmf/data"
 	"github.com/marty-framework/mmf/data/datasqlite"
+	"github.com/marty-framework/mmf/data/datatest"
 	"github.com/marty-framework/mmf/data/migrate"
 )
 
@@ -23,14 +26,7 @@ var (
 	two    = fstest.MapFS{"00001_pets.sql": first, "00002_name.sql": second}
 )
 
-func sqlite(t *testing.T) data.DB {
-	db, err := datasqlite.Open(t.Context(), datasqlite.Config{Path: filepath.Join(t.TempDir(), "a.db")})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	return db
-}
-
-func run(t *testing.T, open func(t *testing.T) data.DB) {
+func run(t *testing.T, open func(t testing.TB) data.DB) {
 	cfg := migrate.Config{Name: "pets"}
 	versions := func(t *testing.T, db data.DB, database, known int64) {
 		t.Helper()
@@ -114,9 +110,58 @@ func run(t *testing.T, open func(t *testing.T) data.DB) {
 	})
 }
 
-func TestSQLite(t *testing.T) {
+func TestEngines(t *testing.T) {
 	t.Parallel()
-	run(t, sqlite)
+	for name, open := range datatest.Engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			run(t, open)
+		})
+	}
+}
+
+func TestPostgresWaitsForTheOtherMigrator(t *testing.T) {
+	t.Parallel()
+	db := datatest.Postgres(t)
+	cfg := migrate.Config{Name: "pets"}
+	require.NoError(t, migrate.Up(t.Context(), db, one, cfg))
+	slow := fstest.MapFS{"00001_pets.sql": first, "00002_slow.sql": file("-- +goose Up\ncreate table slow (id bigint);\nselect pg_sleep(0.5);\n")}
+	done := make(chan error, 1)
+	go func() { done <- migrate.Up(t.Context(), db, slow, cfg) }()
+	held := func() (n int) {
+		require.NoError(t, db.QueryRow(t.Context(), "select count(*) from pg_locks where locktype = 'advisory'").Scan(&n))
+		return n
+	}
+	require.Eventually(t, func() bool { return held() == 1 }, 5*time.Second, time.Millisecond)
+	impatient := migrate.Config{Name: "pets", LockWait: 10 * time.Millisecond}
+	require.ErrorIs(t, migrate.Up(t.Context(), db, slow, impatient), context.DeadlineExceeded)
+	require.NoError(t, migrate.Up(t.Context(), db, slow, cfg), "waited")
+	require.NoError(t, <-done)
+	require.Zero(t, held(), "no lock is left")
+}
+
+// A migrator that dies between two statements of a file: its session ends, and the next one starts at the file again.
+func TestPostgresSurvivesAKilledMigrator(t *testing.T) {
+	t.Parallel()
+	db := datatest.Postgres(t)
+	cfg := migrate.Config{Name: "pets"}
+	files := fstest.MapFS{"00001_pets.sql": first, "00002_slow.sql": file(
+		"-- +goose Up\ncreate table half (id bigint);\nselect pg_sleep(30);\ncreate table whole (id bigint);\n")}
+	done := make(chan error, 1)
+	go func() { done <- migrate.Up(t.Context(), db, files, cfg) }()
+	require.Eventually(t, func() bool {
+		var killed int
+		require.NoError(t, db.QueryRow(t.Context(), `select count(*) from (
+			select pg_terminate_backend(pid) from pg_stat_activity
+			where datname = current_database() and query like '%pg_sleep(30)%' and pid <> pg_backend_pid()) k`).Scan(&killed))
+		return killed == 1
+	}, 10*time.Second, 5*time.Millisecond)
+	require.Error(t, <-done)
+	at, _, err := migrate.Version(t.Context(), db, files, cfg)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, at)
+	require.NoError(t, migrate.Up(t.Context(), db, fstest.MapFS{"00001_pets.sql": first, "00002_quick.sql": file(
+		"-- +goose Up\ncreate table half (id bigint);\ncreate table whole (id bigint);\n")}, cfg))
 }
 
 // Two processes do not share a pool: on SQLite only the file's lock is between them.
@@ -140,12 +185,12 @@ func TestSQLiteMigratorsInTwoProcesses(t *testing.T) {
 func TestNamesAreChecked(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"", "Pets", "a-b", "a;drop", "1a"} {
-		require.ErrorContains(t, migrate.Up(t.Context(), sqlite(t), one, migrate.Config{Name: name}), "Config.Name", name)
+		require.ErrorContains(t, migrate.Up(t.Context(), datatest.SQLite(t), one, migrate.Config{Name: name}), "Config.Name", name)
 	}
 }
 
 func TestADatabaseWithoutSQLDBIsRefused(t *testing.T) {
 	t.Parallel()
-	wrapped := struct{ data.DB }{sqlite(t)}
+	wrapped := struct{ data.DB }{datatest.SQLite(t)}
 	require.ErrorContains(t, migrate.Up(t.Context(), wrapped, one, migrate.Config{Name: "a"}), "SQLDB")
 }

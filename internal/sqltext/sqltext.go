@@ -1,7 +1,10 @@
 // Package sqltext answers the few questions about SQL text that the database drivers have.
 package sqltext
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // ReadOnly reports whether a statement can only read. It looks at the first keyword; a WITH or an EXPLAIN counts as
 // reading when none of the writing keywords occurs outside of literals and comments. Unknown text counts as writing,
@@ -24,13 +27,24 @@ func ReadOnly(sql string) bool {
 	}
 }
 
+// Placeholders returns the highest N of the placeholders $N outside of literals and comments.
+func Placeholders(sql string) int {
+	s, highest := scanner{text: sql}, 0
+	for w := s.word(); w != ""; w = s.word() {
+		if n, err := strconv.Atoi(strings.TrimPrefix(w, "$")); err == nil && w[0] == '$' {
+			highest = max(highest, n)
+		}
+	}
+	return highest
+}
+
 // scanner yields the words of a statement without those in comments, string literals and quoted identifiers.
 type scanner struct {
 	text string
 	pos  int
 }
 
-// word returns the next word in lower case, empty at the end.
+// word returns the next keyword, name or placeholder in lower case, empty at the end.
 func (s *scanner) word() string {
 	for s.pos < len(s.text) {
 		rest := s.text[s.pos:]
@@ -42,9 +56,9 @@ func (s *scanner) word() string {
 			s.skipPast(rest, "*/", 2)
 		case c == '\'', c == '"', c == '`':
 			s.skipPast(rest, string(c), 1)
-		case letter(c):
+		case letter(c), c == '$':
 			n := 1
-			for n < len(rest) && (letter(rest[n]) || rest[n] >= '0' && rest[n] <= '9') {
+			for n < len(rest) && (letter(rest[n]) || rest[n] == '$' || rest[n] >= '0' && rest[n] <= '9') {
 				n++
 			}
 			s.pos += n

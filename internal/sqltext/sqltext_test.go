@@ -33,8 +33,26 @@ func TestReadOnlyTellsReadersFromWriters(t *testing.T) {
 	}
 }
 
+func TestPlaceholdersFindsTheHighest(t *testing.T) {
+	t.Parallel()
+	for sql, want := range map[string]int{
+		"":                                       0,
+		"select 1":                               0,
+		"select $1":                              1,
+		"values ($2,$10, $2)":                    10,
+		"select '$3', \"$4\", /* $5 */ $1 -- $6": 1,
+		"select a$7":                             0,
+		"select $a":                              0,
+	} {
+		require.Equal(t, want, sqltext.Placeholders(sql), "%q", sql)
+	}
+}
+
 func FuzzReadOnlyEnds(f *testing.F) {
 	f.Add("select 'unfinished")
 	f.Add("/* unfinished")
-	f.Fuzz(func(_ *testing.T, sql string) { sqltext.ReadOnly(sql) })
+	f.Fuzz(func(_ *testing.T, sql string) {
+		sqltext.ReadOnly(sql)
+		sqltext.Placeholders(sql)
+	})
 }

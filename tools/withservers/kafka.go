@@ -61,7 +61,8 @@ func fetchKafka(ctx context.Context, l *lab) (string, error) {
 	if err := os.WriteFile(pom, kafkaPOM, 0o644); err != nil {
 		return "", err
 	}
-	mvn := exec.CommandContext(ctx, "mvn", "-B", "-q", "-f", pom, "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory="+partial)
+	mvn := exec.CommandContext(ctx, "mvn", "-B", "-q", "-f", pom,
+		"dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory="+partial)
 	if out, err := mvn.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("its jars could not be fetched: mvn: %w: %s", err, bytes.TrimSpace(out[:min(len(out), 800)]))
 	}

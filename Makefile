@@ -1,0 +1,103 @@
+# What CI runs, a person runs: .ci/run calls these targets. Tools are pinned in tools/go.mod and built once, into a folder
+# of the user's cache whose name changes with tools/go.sum; nothing is built into the tree.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+GO ?= go
+CACHE ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/mmf
+LINT_DIR := $(CACHE)/lint-$(shell cat tools/go.sum tools/go.mod | cksum | tr ' ' '-')
+LINT := $(LINT_DIR)/golangci-lint
+BIN := $(CACHE)/bin-$(shell pwd | cksum | cut -d' ' -f1)
+
+# What to test, and further flags: make test PKG=./saga/... TESTFLAGS='-run TestEngine -count 10'
+PKG ?= ./...
+TESTFLAGS ?=
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: test
+test: tools ## all tests with -race beside real PostgreSQL, Redis and Kafka; PKG=./saga/... narrows, TESTFLAGS adds flags
+	@$(BIN)/withservers -- $(BIN)/gotest $(if $(CI),-v) -race -timeout 10m $(TESTFLAGS) $(PKG)
+
+.PHONY: test-long
+test-long: tools ## the same with the long seeds, loops and schedules of a night
+	@MMF_TEST_LONG=1 $(BIN)/withservers -- $(BIN)/gotest -race -timeout 4h $(TESTFLAGS) $(PKG)
+
+.PHONY: test-tools
+test-tools: tools ## the tests of the tools themselves
+	@$(BIN)/gotest -dir tools $(if $(CI),-v) -race -timeout 10m ./...
+
+.PHONY: bench
+bench: ## ten runs of every benchmark, through benchstat
+	@$(GO) test -run '^$$' -bench . -benchmem -count 10 $(PKG) | tee "$${TMPDIR:-/tmp}/mmf-bench.txt"
+	@$(GO) tool -modfile=tools/go.mod benchstat "$${TMPDIR:-/tmp}/mmf-bench.txt"
+
+.PHONY: demo
+demo: ## every scenario of the petstore, with its assertions, on embedded servers
+	@$(GO) run ./examples/petstore demo all
+
+.PHONY: fmt
+fmt: $(LINT) ## format every Go file
+	@$(LINT) fmt ./...
+	@cd tools && $(LINT) fmt ./...
+
+.PHONY: check
+check: lint tidy-check arch ## format, vet, staticcheck, linters, import table, budgets, docs, tidy modules, README code
+
+.PHONY: lint
+lint: $(LINT) ## gofumpt, vet, staticcheck and the linters of .golangci.yml
+	@$(LINT) fmt --diff ./...
+	@$(GO) vet ./...
+	@$(LINT) run ./...
+	@cd tools && $(LINT) fmt --diff ./... && $(GO) vet ./... && $(LINT) run ./...
+
+.PHONY: tidy-check
+tidy-check: ## go.mod and go.sum of each module are what "go mod tidy" would write
+	@$(GO) mod tidy -diff
+	@$(GO) -C tools mod tidy -diff
+
+.PHONY: arch
+arch: ## the import table, dependency budgets, comments on exported symbols, README code
+	@MMF_CHECK_BUDGETS=1 $(GO) test -count=1 ./internal/archtest/...
+
+.PHONY: budgets
+budgets: ## measure modules, packages and bytes per public package; rewrites docs/budgets and the README's table
+	@$(GO) test -count=1 ./internal/archtest -run TestBudgets -update
+	@$(GO) test -count=1 ./internal/archtest -run TestREADME -update
+
+.PHONY: readme
+readme: ## copy the compiled code that README.md shows into it
+	@$(GO) test -count=1 ./internal/archtest -run TestREADMEShowsCompiledCode -update
+
+.PHONY: consume
+consume: tools ## build a stranger's module that imports each public package from a packed copy of HEAD
+	@$(BIN)/consume
+
+.PHONY: rename
+rename: tools ## give the module another path: make rename MODULE=example.com/x/y
+	@test -n "$(MODULE)" || { echo 'say where to: make rename MODULE=example.com/x/y' >&2; exit 2; }
+	@$(BIN)/rename $(MODULE)
+
+.PHONY: vuln
+vuln: ## known vulnerabilities in what we link (needs the vulnerability database; VULNDB=file:///… for a copy)
+	@$(GO) tool -modfile=tools/go.mod govulncheck $(if $(VULNDB),-db $(VULNDB)) ./...
+
+.PHONY: deadcode
+deadcode: ## functions that no program or test reaches
+	@$(GO) tool -modfile=tools/go.mod deadcode -test ./...
+
+# Our own small programs: go build decides whether there is anything to do.
+.PHONY: tools
+tools:
+	@$(GO) build -C tools -o $(BIN)/ ./withservers ./gotest ./consume ./rename
+
+# The linter takes minutes to build on a small machine, so it is kept; built aside and moved, since two makes may race.
+$(LINT):
+	@echo "building golangci-lint into $(LINT_DIR) (once; some minutes)" >&2
+	@mkdir -p $(LINT_DIR)
+	@$(GO) build -C tools -ldflags='-s -w' -o $@.$$$$ github.com/golangci/golangci-lint/v2/cmd/golangci-lint && mv $@.$$$$ $@

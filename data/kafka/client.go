@@ -10,8 +10,10 @@ import (
 
 // Client publishes, creates topics and reports readiness. It is safe for concurrent use.
 type Client struct {
-	cfg    Config
-	client *kgo.Client
+	cfg        Config
+	client     *kgo.Client
+	alone      *kgo.Client   // sends one record at a time, for those that were refused in company
+	aloneToken chan struct{} // whoever holds the token uses alone
 }
 
 // NewClient validates cfg and prepares a client; the first use connects. Close it when it is no longer needed. The error joins
@@ -22,11 +24,18 @@ func NewClient(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	opts := append(cfg.options(), cfg.producerOptions()...)
-	client, err := kgo.NewClient(append(opts, cfg.Options...)...)
-	if err != nil {
-		return nil, fmt.Errorf("kafka: set up the client: %w", err)
+	opts = append(opts, cfg.Options...)
+	c := &Client{cfg: cfg, aloneToken: make(chan struct{}, 1)}
+	for _, client := range []**kgo.Client{&c.client, &c.alone} {
+		var err error
+		if *client, err = kgo.NewClient(opts...); err != nil {
+			if c.client != nil {
+				c.client.Close()
+			}
+			return nil, fmt.Errorf("kafka: set up the client: %w", err)
+		}
 	}
-	return &Client{cfg: cfg, client: client}, nil
+	return c, nil
 }
 
 // Ping asks any broker for an answer, for readiness checks. It returns nil as soon as one answers.
@@ -46,6 +55,7 @@ func (c *Client) Native() *kgo.Client { return c.client }
 func (c *Client) Close(ctx context.Context) error {
 	err := c.client.Flush(ctx)
 	c.client.Close()
+	c.alone.Close()
 	if err != nil && !errors.Is(err, kgo.ErrClientClosed) {
 		return fmt.Errorf("kafka: close with unsent messages: %w", err)
 	}

@@ -69,15 +69,14 @@ func Decode(r *kgo.Record) (Received, error) {
 		if size += len(h.Key) + len(h.Value); size > maxHeaderBytes {
 			return refuse("headers have more than %d bytes", maxHeaderBytes)
 		}
-		name, isAttribute := strings.CutPrefix(h.Key, attributePrefix)
-		if !isAttribute && h.Key != headerContentType {
+		if !strings.HasPrefix(h.Key, attributePrefix) && h.Key != headerContentType {
 			got.Headers[h.Key] = string(h.Value)
 			continue
 		}
-		if _, twice := attributes[name]; twice {
-			return refuse("header %q is given twice", h.Key)
+		if _, twice := attributes[h.Key]; twice {
+			return refuse("header %.64q is given twice", h.Key)
 		}
-		attributes[name] = string(h.Value)
+		attributes[h.Key] = string(h.Value)
 	}
 	if err := got.take(attributes); err != nil {
 		return refuse("%s", err)
@@ -90,21 +89,22 @@ func Decode(r *kgo.Record) (Received, error) {
 
 // take moves the attributes into their fields; what remains are extensions.
 func (r *Received) take(attributes map[string]string) error {
-	if v := attributes["specversion"]; v != specVersion {
+	if v := attributes[headerSpecVersion]; v != specVersion {
 		return fmt.Errorf("%s is %.32q, only %q is understood", headerSpecVersion, v, specVersion)
 	}
-	if strings.HasPrefix(attributes[headerContentType], "application/cloudevents") {
-		return fmt.Errorf("structured mode (%.64q) is not understood, only binary mode is", attributes[headerContentType])
+	delete(attributes, headerSpecVersion)
+	if v := attributes[headerContentType]; strings.HasPrefix(v, "application/cloudevents") {
+		return fmt.Errorf("structured mode (%.64q) is not understood, only binary mode is", v)
 	}
 	for _, a := range []struct {
 		name     string
 		into     *string
 		required bool
 	}{
-		{"id", &r.ID, true},
-		{"type", &r.Type, true},
-		{"source", &r.Source, true},
-		{"subject", &r.Subject, false},
+		{headerID, &r.ID, true},
+		{headerType, &r.Type, true},
+		{headerSource, &r.Source, true},
+		{headerSubject, &r.Subject, false},
 		{headerContentType, &r.ContentType, false},
 	} {
 		v, ok := attributes[a.name]
@@ -118,17 +118,22 @@ func (r *Received) take(attributes map[string]string) error {
 		delete(attributes, a.name)
 	}
 	r.Time = r.Timestamp
-	if v, ok := attributes["time"]; ok {
+	if v, ok := attributes[headerTime]; ok {
 		t, err := time.Parse(time.RFC3339Nano, v)
-		if err != nil {
+		if err != nil || !representable(t) {
 			return fmt.Errorf("%s %.64q is no RFC 3339 time", headerTime, v)
 		}
 		r.Time = t
+		delete(attributes, headerTime)
 	}
-	delete(attributes, "specversion")
-	delete(attributes, "time")
-	if len(attributes) > 0 {
-		r.Extensions = attributes
+	for name, v := range attributes {
+		if r.Extensions == nil {
+			r.Extensions = make(map[string]string, len(attributes))
+		}
+		r.Extensions[strings.TrimPrefix(name, attributePrefix)] = v
 	}
 	return nil
 }
+
+// representable keeps out times that RFC 3339 cannot write in UTC.
+func representable(t time.Time) bool { return t.UTC().Year() >= 0 && t.UTC().Year() <= 9999 }

@@ -57,6 +57,9 @@ func Encode(ev data.Event) (*kgo.Record, error) {
 	if err != nil {
 		errs = append(errs, fmt.Errorf("kafka: encode the payload of event %q: %w", ev.ID, err))
 	}
+	if !representable(ev.Time) {
+		errs = append(errs, fmt.Errorf("kafka: event time %v is outside the years 0 to 9999", ev.Time))
+	}
 	headers, err := extraHeaders(ev.Headers)
 	if err != nil {
 		errs = append(errs, err)

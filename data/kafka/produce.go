@@ -15,12 +15,14 @@ type outgoing struct {
 
 // produceInOrder sends messages and returns one answer per message. Of each topic and key it sends the next one only after the
 // brokers acknowledged the one before: the brokers accept or refuse whole batches, and with several batches of one partition on
-// their way a refused one does not stop the one behind it. Different keys travel together.
+// their way a refused one does not stop the one behind it. Different keys travel together. For the same reason a refusal that blames
+// the message is believed only when the message was alone in its batch, else its neighbours would share the blame.
 func (c *Client) produceInOrder(ctx context.Context, messages []outgoing) []error {
 	type chain struct{ topic, key string }
 	type ack struct {
 		index int
 		err   error
+		final bool
 	}
 	answers := make([]error, len(messages))
 	waiting := make(map[chain][]int, len(messages))
@@ -28,15 +30,19 @@ func (c *Client) produceInOrder(ctx context.Context, messages []outgoing) []erro
 	for i := range messages {
 		waiting[chainOf(i)] = append(waiting[chainOf(i)], i)
 	}
-	acks := make(chan ack, len(messages)) // one answer per message at most, so promises never wait
+	acks := make(chan ack, len(messages)) // one answer per chain is under way at most, so promises never wait
 	outstanding := 0
 	send := func(i int) {
 		outstanding++
 		if err := messages[i].err; err != nil {
-			acks <- ack{i, err}
+			acks <- ack{i, err, true}
 			return
 		}
-		c.client.Produce(ctx, messages[i].record, func(_ *kgo.Record, err error) { acks <- ack{i, err} })
+		c.client.Produce(ctx, messages[i].record, func(_ *kgo.Record, err error) { acks <- ack{i, err, !IsPermanent(err)} })
+	}
+	sendAlone := func(i int) {
+		outstanding++
+		go func() { acks <- ack{i, c.produceAlone(ctx, messages[i].record), true} }()
 	}
 	for i := range messages {
 		if waiting[chainOf(i)][0] == i {
@@ -46,6 +52,10 @@ func (c *Client) produceInOrder(ctx context.Context, messages []outgoing) []erro
 	for outstanding > 0 {
 		a := <-acks
 		outstanding--
+		if !a.final {
+			sendAlone(a.index)
+			continue
+		}
 		answers[a.index] = a.err
 		rest := waiting[chainOf(a.index)][1:]
 		waiting[chainOf(a.index)] = rest
@@ -60,4 +70,16 @@ func (c *Client) produceInOrder(ctx context.Context, messages []outgoing) []erro
 		}
 	}
 	return answers
+}
+
+// produceAlone sends a record by a producer that has one record at a time, so that the brokers' answer is about this one.
+func (c *Client) produceAlone(ctx context.Context, r *kgo.Record) error {
+	select {
+	case c.aloneToken <- struct{}{}:
+		defer func() { <-c.aloneToken }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	again := &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: r.Headers, Timestamp: r.Timestamp}
+	return c.alone.ProduceSync(ctx, again).FirstErr()
 }

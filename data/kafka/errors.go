@@ -16,7 +16,7 @@ import (
 var ErrDuplicate = errors.New("kafka: duplicate: an earlier delivery had the effect")
 
 // Permanent marks a handler's error as one that no repetition changes: the record goes to the dead-letter topic at once.
-// Permanent(nil) is nil.
+// Permanent(nil) is nil. Packages that do not import this one say the same by an error with a method Permanent() bool.
 func Permanent(err error) error { return mark(err, classPermanent) }
 
 // Transient marks a handler's error as the world's fault, such as a dependency that is down: the record is retried
@@ -53,14 +53,17 @@ func mark(err error, c class) error {
 // classify decides by the outermost mark, since it was set by whoever knew most.
 func classify(err error) class {
 	var (
-		m *markedError
-		p *PanicError
+		m         *markedError
+		p         *PanicError
+		permanent interface{ Permanent() bool }
 	)
 	switch {
 	case errors.As(err, &m):
 		return m.class
 	case errors.As(err, &p):
 		return classPanic
+	case errors.As(err, &permanent) && permanent.Permanent():
+		return classPermanent
 	}
 	switch data.KindOf(err) {
 	case data.KindUnavailable, data.KindFull:

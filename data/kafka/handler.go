@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 
+	"github.com/marty-framework/mmf/data"
 	"github.com/marty-framework/mmf/internal/correlation"
 )
 
@@ -25,6 +26,11 @@ func Handle[T any](fn func(ctx context.Context, v T, ev Received) error) Handler
 		}
 		return fn(ctx, v, ev)
 	}
+}
+
+// Events makes a [Handler] of a function that knows nothing of Kafka. The event's Data is the payload as []byte.
+func Events(fn func(ctx context.Context, ev data.Event) error) Handler {
+	return func(ctx context.Context, ev Received) error { return fn(ctx, ev.Event) }
 }
 
 // ByType routes records by their CloudEvents type. A type without a handler is handled by doing nothing, since a topic may carry

@@ -2,9 +2,8 @@ package kafka_test
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
-	"os"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/marty-framework/mmf/data"
+	"github.com/marty-framework/mmf/data/datatest"
 	"github.com/marty-framework/mmf/data/kafka"
 )
 
@@ -42,12 +42,8 @@ func brokers(t *testing.T, test func(t *testing.T, cfg kafka.Config)) {
 	})
 	t.Run("real", func(t *testing.T) {
 		t.Parallel()
-		list := os.Getenv("MMF_TEST_KAFKA_BROKERS")
-		if list == "" {
-			t.Skip("MMF_TEST_KAFKA_BROKERS is not set: not run against a real broker")
-		}
-		prefix := fmt.Sprintf("test-%d-", time.Now().UnixNano())
-		test(t, kafka.Config{Brokers: strings.Split(list, ","), Prefix: prefix})
+		seeds := datatest.KafkaBrokers(t)
+		test(t, kafka.Config{Brokers: seeds, Prefix: "test-" + rand.Text() + "-"})
 	})
 }
 

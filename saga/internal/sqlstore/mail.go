@@ -1,0 +1,52 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+
+	"github.com/marty-framework/mmf/data"
+	"github.com/marty-framework/mmf/saga"
+)
+
+// Post leaves mail for a live saga.
+func (s *Store) Post(ctx context.Context, q data.Querier, m saga.Mail) error {
+	var lane int64
+	err := q.QueryRow(ctx, `select lane from saga_active where uid = $1`, s.uid(m.Saga)).Scan(&lane)
+	if errors.Is(err, data.ErrNoRows) {
+		return saga.ErrFinished
+	}
+	if err != nil {
+		return err
+	}
+	_, err = q.Exec(ctx, `insert into saga_mail (lane, uid, kind, name, dedupe, payload, rejected, actor, reason)
+		values ($1, $2, $3, $4, nullif($5, ''), $6, $7, $8, $9) on conflict do nothing`,
+		lane, s.uid(m.Saga), string(m.Kind), m.Name, m.Dedupe, string(m.Payload), m.Rejected, m.Actor, m.Reason)
+	return err
+}
+
+// Mail returns mail for lanes, oldest first.
+func (s *Store) Mail(ctx context.Context, lanes []int64, limit int) ([]saga.Mail, error) {
+	rows, err := s.db.Query(ctx, s.sql(`select id, uid, lane, kind, name, coalesce(dedupe, ''), payload, rejected, actor, reason
+		from saga_mail where lane = {any:$1} order by id limit $2`), s.ints(lanes), limit)
+	if err != nil {
+		return nil, err
+	}
+	var out []saga.Mail
+	err = collect(rows, func() error {
+		var m saga.Mail
+		var payload string
+		err := rows.Scan(&m.ID, uidScanner{&m.Saga}, &m.Lane, &m.Kind, &m.Name, &m.Dedupe, &payload, &m.Rejected, &m.Actor, &m.Reason)
+		if payload != "" {
+			m.Payload = []byte(payload)
+		}
+		out = append(out, m)
+		return err
+	})
+	return out, err
+}
+
+// DropMail removes mail.
+func (s *Store) DropMail(ctx context.Context, ids []int64) error {
+	_, err := s.db.Exec(ctx, s.sql(`delete from saga_mail where id = {any:$1}`), s.ints(ids))
+	return err
+}

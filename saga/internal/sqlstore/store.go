@@ -1,0 +1,237 @@
+// Package sqlstore is what the SQL stores of sagas share: everything but the schema and the few statements that differ
+// between engines.
+package sqlstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/marty-framework/mmf/data"
+	"github.com/marty-framework/mmf/saga"
+)
+
+// lanesPerKind is over how many lanes the sagas of one definition are spread, and so the most nodes that share them.
+const lanesPerKind = 16
+
+// Store implements [saga.Store] over a [data.DB].
+type Store struct {
+	db data.DB
+	pg bool
+}
+
+var _ saga.Store = (*Store)(nil)
+
+// New makes a store over a database whose tables exist.
+func New(db data.DB) *Store { return &Store{db: db, pg: db.Dialect() == data.Postgres} }
+
+// DB is the database of the journal.
+func (s *Store) DB() data.DB { return s.db }
+
+// now is the database's time in microseconds. SQLite lives in this process, so its time is this process's.
+func (s *Store) now(ctx context.Context, q data.Querier) (int64, error) {
+	if !s.pg {
+		return time.Now().UnixMicro(), nil
+	}
+	var us int64
+	err := q.QueryRow(ctx, `select (extract(epoch from clock_timestamp()) * 1000000)::bigint`).Scan(&us)
+	return us, err
+}
+
+// ints passes a list of integers as one argument; in gives the matching condition.
+func (s *Store) ints(list []int64) any {
+	if s.pg {
+		return list
+	}
+	raw, _ := json.Marshal(list) // integers always encode
+	return string(raw)
+}
+
+// uids passes a list of ids as one argument.
+func (s *Store) uids(list []saga.UID) any {
+	if s.pg {
+		out := make([][16]byte, len(list))
+		for i, u := range list {
+			out[i] = u
+		}
+		return out
+	}
+	hexes := make([]string, len(list))
+	for i, u := range list {
+		hexes[i] = fmt.Sprintf("%X", u[:])
+	}
+	raw, _ := json.Marshal(hexes)
+	return string(raw)
+}
+
+func (s *Store) uid(u saga.UID) any {
+	if s.pg {
+		return [16]byte(u)
+	}
+	return u[:]
+}
+
+// sql fits a statement to the engine: {any:$1} is a list of integers, {uids:$1} one of ids, {share} a row lock.
+func (s *Store) sql(text string) string {
+	if s.pg {
+		r := strings.NewReplacer("{any:", "any(", "{uids:", "any(", "}", ")", "{share}", "for share")
+		return r.Replace(text)
+	}
+	text = strings.ReplaceAll(text, "= {any:", "in (select value from json_each(")
+	text = strings.ReplaceAll(text, "= {uids:", "in (select unhex(value) from json_each(")
+	text = strings.ReplaceAll(text, "{share}", "")
+	return strings.ReplaceAll(text, "}", "))")
+}
+
+// uidScanner reads an id from either engine.
+type uidScanner struct{ to *saga.UID }
+
+func (u uidScanner) Scan(src any) error {
+	switch v := src.(type) {
+	case []byte:
+		if len(v) == 16 {
+			copy(u.to[:], v)
+			return nil
+		}
+		return u.Scan(string(v))
+	case [16]byte:
+		*u.to = v
+		return nil
+	case string:
+		parsed, err := parseUID(v)
+		*u.to = parsed
+		return err
+	}
+	return fmt.Errorf("sagastore: a saga's id is stored as %T", src)
+}
+
+// Register records the definitions and creates their lanes.
+func (s *Store) Register(ctx context.Context, defs []saga.DefInfo) error {
+	return s.db.InTx(ctx, func(ctx context.Context, tx data.Tx) error {
+		for _, d := range defs {
+			_, err := tx.Exec(ctx, `insert into saga_def (kind, fingerprint) values ($1, $2) on conflict do nothing`, d.Kind, d.Fingerprint)
+			if err != nil {
+				return err
+			}
+			var known string
+			if err := tx.QueryRow(ctx, `select fingerprint from saga_def where kind = $1`, d.Kind).Scan(&known); err != nil {
+				return err
+			}
+			if known != d.Fingerprint {
+				return fmt.Errorf("%w: %s was registered in this database with other steps; give the new shape a new version", saga.ErrShapeChanged, d.Kind)
+			}
+			for n := range lanesPerKind {
+				_, err := tx.Exec(ctx, `insert into saga_lane (kind, n, epoch) values ($1, $2, 0) on conflict do nothing`, d.Kind, n)
+				if err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// Load reads journals.
+func (s *Store) Load(ctx context.Context, sagas []saga.UID) ([]saga.History, error) {
+	var out []saga.History
+	for chunk := range slices.Chunk(sagas, 500) {
+		refs, err := s.refs(ctx, `select uid, id, kind, lane, input_hash from saga_key where uid = {uids:$1}`, s.uids(chunk))
+		if err != nil {
+			return nil, err
+		}
+		index := map[saga.UID]int{}
+		for _, r := range refs {
+			index[r.UID] = len(out)
+			out = append(out, saga.History{Ref: r})
+		}
+		rows, err := s.db.Query(ctx, s.sql(`select uid, seq, kind, body from saga_journal where uid = {uids:$1} order by uid, seq`), s.uids(chunk))
+		if err != nil {
+			return nil, err
+		}
+		if err := collect(rows, func() error {
+			var uid saga.UID
+			var seq int64
+			var kind int16
+			var body string
+			if err := rows.Scan(uidScanner{&uid}, &seq, &kind, &body); err != nil {
+				return err
+			}
+			rec, err := saga.DecodeRecord(seq, saga.RecordKind(kind), []byte(body))
+			if err != nil {
+				return fmt.Errorf("saga %s: %w", uid, err)
+			}
+			if i, ok := index[uid]; ok {
+				out[i].Records = append(out[i].Records, rec)
+			}
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// Lookup finds a saga by the caller's id.
+func (s *Store) Lookup(ctx context.Context, id saga.ID) (saga.Ref, error) {
+	refs, err := s.refs(ctx, `select uid, id, kind, lane, input_hash from saga_key where id = $1`, string(id))
+	if err != nil {
+		return saga.Ref{}, err
+	}
+	if len(refs) == 0 {
+		return saga.Ref{}, saga.ErrNotFound
+	}
+	return refs[0], nil
+}
+
+// List returns live sagas, newest first.
+func (s *Store) List(ctx context.Context, limit int) ([]saga.Ref, error) {
+	return s.refs(ctx, `select k.uid, k.id, k.kind, k.lane, k.input_hash from saga_active a join saga_key k on k.uid = a.uid
+		order by a.uid desc limit $1`, limit)
+}
+
+// Recoverable returns live sagas of the lanes that are not asleep.
+func (s *Store) Recoverable(ctx context.Context, lanes []int64, after saga.UID, limit int) ([]saga.Ref, error) {
+	return s.refs(ctx, `select k.uid, k.id, k.kind, k.lane, k.input_hash from saga_active a join saga_key k on k.uid = a.uid
+		where a.lane = {any:$1} and a.uid > $2 and not exists (select 1 from saga_timer t where t.uid = a.uid)
+		order by a.uid limit $3`, s.ints(lanes), s.uid(after), limit)
+}
+
+// Due returns sleeping sagas whose time has come.
+func (s *Store) Due(ctx context.Context, lanes []int64, limit int) ([]saga.Ref, error) {
+	const q = `select k.uid, k.id, k.kind, k.lane, k.input_hash from saga_timer t join saga_key k on k.uid = t.uid
+		where t.lane = {any:$1} and t.due <= $3 order by t.due limit $2`
+	if s.pg {
+		return s.refs(ctx, strings.Replace(q, "$3", "(extract(epoch from clock_timestamp()) * 1000000)::bigint", 1), s.ints(lanes), limit)
+	}
+	return s.refs(ctx, q, s.ints(lanes), limit, time.Now().UnixMicro())
+}
+
+func (s *Store) refs(ctx context.Context, query string, args ...any) ([]saga.Ref, error) {
+	rows, err := s.db.Query(ctx, s.sql(query), args...)
+	if err != nil {
+		return nil, err
+	}
+	var out []saga.Ref
+	err = collect(rows, func() error {
+		var r saga.Ref
+		if err := rows.Scan(uidScanner{&r.UID}, &r.ID, &r.Kind, &r.Lane, &r.InputHash); err != nil {
+			return err
+		}
+		out = append(out, r)
+		return nil
+	})
+	return out, err
+}
+
+func collect(rows data.Rows, each func() error) error {
+	for rows.Next() {
+		if err := each(); err != nil {
+			return errors.Join(err, rows.Close())
+		}
+	}
+	return errors.Join(rows.Err(), rows.Close())
+}

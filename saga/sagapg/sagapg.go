@@ -1,0 +1,42 @@
+// Package sagapg keeps sagas in PostgreSQL, in tables of the service's own database, so that a step's effect and its record
+// can commit together.
+//
+//	db, err := datapg.Open(ctx, datapg.Config{DSN: dsn})
+//	store, err := sagapg.New(ctx, db)
+//	engine, err := saga.New(saga.Config{}, store, PlaceOrder(shop))
+//
+// The journal is insert-only. Leases use the database's clock, so clocks of nodes may differ. Any number of processes may
+// share the database; each owns a share of the sagas. What it does not do: replicate. With asynchronous replication a
+// promoted standby may lack acknowledged records; steps then run again under the same keys.
+package sagapg
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+
+	"github.com/marty-framework/mmf/data"
+	"github.com/marty-framework/mmf/data/migrate"
+	"github.com/marty-framework/mmf/saga"
+	"github.com/marty-framework/mmf/saga/internal/sqlstore"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// New creates or upgrades the tables and returns a store. The database must be PostgreSQL; its owner closes it. A database
+// that a newer version of MMF has migrated is refused with a [*migrate.NewerError].
+func New(ctx context.Context, db data.DB) (saga.Store, error) {
+	if db.Dialect() != data.Postgres {
+		return nil, fmt.Errorf("sagapg: the database is %s; use the store of that engine", db.Dialect())
+	}
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	if err := migrate.Up(ctx, db, files, migrate.Config{Name: "saga"}); err != nil {
+		return nil, fmt.Errorf("sagapg: %w", err)
+	}
+	return sqlstore.New(db), nil
+}

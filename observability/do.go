@@ -54,7 +54,7 @@ func Value[T any](
 
 // spanError records err with secrets masked: spans leave the process as log lines do.
 func spanError(span trace.Span, err error) {
-	text := printable(MaskText(err.Error()), 1024)
+	text := oneLine(MaskText(err.Error()), 1024)
 	span.RecordError(errors.New(text))
 	span.SetStatus(codes.Error, text)
 }

@@ -45,7 +45,7 @@ func (h *Health) readiness(detail bool) http.Handler {
 				took, at := float64(c.Took.Microseconds())/1000, c.At.UTC()
 				hc.TookMS, hc.CheckedAt = &took, &at
 				if c.Err != nil {
-					hc.Error = printable(MaskText(c.Err.Error()), 512)
+					hc.Error = oneLine(MaskText(c.Err.Error()), 512)
 				}
 			}
 			body.Checks = append(body.Checks, hc)

@@ -144,7 +144,7 @@ func (t *Telemetry) accessLine(ctx context.Context, r *http.Request, rec *record
 	if a.status >= 500 {
 		level = zapcore.ErrorLevel
 	}
-	ce := t.logger.Check(level, "request")
+	ce := t.access.Check(level, "request")
 	if ce == nil {
 		return
 	}
@@ -160,7 +160,7 @@ func (t *Telemetry) accessLine(ctx context.Context, r *http.Request, rec *record
 		fields = append(fields, zap.String("error_type", a.errorType))
 	}
 	if a.err != nil {
-		fields = append(fields, zap.String("error", printable(a.err.Error(), 1024)))
+		fields = append(fields, zap.String("error", oneLine(a.err.Error(), 1024)))
 	}
 	ce.Write(fields...)
 }

@@ -80,6 +80,9 @@ func printable(s string, limit int) string {
 	return s
 }
 
+// oneLine is printable for texts of several lines, such as joined errors.
+func oneLine(s string, limit int) string { return printable(strings.ReplaceAll(s, "\n", "; "), limit) }
+
 // syncLog flushes the writer. Its error is dropped on purpose: a terminal and a pipe cannot be synced and say so, and
 // nobody could be told where the log itself is broken.
 func syncLog(l *zap.Logger) { _ = l.Sync() }

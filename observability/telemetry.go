@@ -25,6 +25,7 @@ const scope = "github.com/marty-framework/mmf/observability"
 type Telemetry struct {
 	service  string
 	logger   *zap.Logger
+	access   *zap.Logger // without the caller, which would be the same on every access line
 	level    *levelControl
 	sampler  *ratioSampler
 	traces   *sdktrace.TracerProvider
@@ -46,6 +47,7 @@ func New(cfg Config) (*Telemetry, error) {
 	}
 	t := &Telemetry{service: cfg.Service, level: newLevelControl(cfg.LogLevel), sampler: newRatioSampler(cfg.TraceRatio)}
 	t.logger = newLogger(cfg, t.level)
+	t.access = t.logger.WithOptions(zap.WithCaller(false))
 	res := resource.NewSchemaless(
 		attribute.String("service.name", cfg.Service),
 		attribute.String("service.version", cfg.Version),

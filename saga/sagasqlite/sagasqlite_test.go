@@ -1,0 +1,21 @@
+package sagasqlite_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/marty-framework/mmf/data/datatest"
+	"github.com/marty-framework/mmf/saga"
+	"github.com/marty-framework/mmf/saga/sagasqlite"
+	"github.com/marty-framework/mmf/saga/sagatest"
+)
+
+func TestStore(t *testing.T) {
+	t.Parallel()
+	sagatest.ExerciseStore(t, func(t *testing.T) saga.Store {
+		store, err := sagasqlite.New(t.Context(), datatest.SQLite(t))
+		require.NoError(t, err)
+		return store
+	})
+}

@@ -1,0 +1,467 @@
+package sagatest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/marty-framework/mmf/data"
+	"github.com/marty-framework/mmf/internal/uuidv7"
+	"github.com/marty-framework/mmf/saga"
+)
+
+// ExerciseStore runs the contract of [saga.Store] against a store. Open returns a store over a fresh database; called
+// again in the same test it may return another store over the same one.
+func ExerciseStore(t *testing.T, open func(t *testing.T) saga.Store) {
+	t.Helper()
+	for _, c := range []struct {
+		name string
+		test func(*fixture)
+	}{
+		{"register refuses another shape", (*fixture).registerRefusesAnotherShape},
+		{"append and load", (*fixture).appendAndLoad},
+		{"writing again is harmless", (*fixture).writingAgainIsHarmless},
+		{"a record's number is taken once", (*fixture).aNumberIsTakenOnce},
+		{"an id is taken once", (*fixture).anIDIsTakenOnce},
+		{"a fenced node writes nothing", (*fixture).aFencedNodeWritesNothing},
+		{"a beating node keeps its lanes", (*fixture).aBeatingNodeKeepsItsLanes},
+		{"nodes share lanes fairly", (*fixture).nodesShareLanes},
+		{"two nodes never own one lane", (*fixture).twoNodesNeverOwnOneLane},
+		{"a step commits with its record", (*fixture).aStepCommitsWithItsRecord},
+		{"sleep and wake", (*fixture).sleepAndWake},
+		{"mail", (*fixture).mail},
+		{"create in the caller's transaction", (*fixture).createInTx},
+		{"the end forgets the small tables", (*fixture).theEndForgets},
+		{"pages of recoverable sagas", (*fixture).pages},
+		{"many writers at once", (*fixture).manyWriters},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			c.test(&fixture{T: t, store: open(t), kind: "order@1"})
+		})
+	}
+}
+
+const ttl = 10 * time.Second
+
+type fixture struct {
+	*testing.T
+	store saga.Store
+	kind  string
+}
+
+func (f *fixture) register() {
+	f.Helper()
+	require.NoError(f, f.store.Register(f.Context(), []saga.DefInfo{{Kind: f.kind, Fingerprint: "a"}}))
+}
+
+func (f *fixture) join(name string) (saga.Lease, []saga.Lane) {
+	f.Helper()
+	f.register()
+	l, err := f.store.Join(f.Context(), name, []string{f.kind})
+	require.NoError(f, err)
+	lanes, _, err := f.store.Claim(f.Context(), l, ttl)
+	require.NoError(f, err)
+	return l, lanes
+}
+
+func (f *fixture) newSaga(id string, lane saga.Lane) saga.Write {
+	return saga.Write{
+		Ref: saga.Ref{UID: saga.UID(uuidv7.New()), ID: saga.ID(id), Kind: lane.Kind, Lane: lane.ID, InputHash: "hash"}, LaneEpoch: lane.Epoch, New: true,
+		Records: []saga.Record{{Seq: 1, Kind: saga.Started, At: time.UnixMicro(1_700_000_000_000_000).UTC(), Payload: []byte(`{"n":1}`)}},
+	}
+}
+
+func (f *fixture) then(w saga.Write, recs ...saga.Record) saga.Write {
+	w.New = false
+	w.Records = recs
+	return w
+}
+
+func (f *fixture) append(l saga.Lease, writes ...saga.Write) []error {
+	f.Helper()
+	results, err := f.store.Append(f.Context(), l, writes)
+	require.NoError(f, err)
+	require.Len(f, results, len(writes))
+	return results
+}
+
+func (f *fixture) records(uid saga.UID) []saga.Record {
+	f.Helper()
+	h, err := f.store.Load(f.Context(), []saga.UID{uid})
+	require.NoError(f, err)
+	if len(h) == 0 {
+		return nil
+	}
+	return h[0].Records
+}
+
+func done(seq int64, node string) saga.Record {
+	return saga.Record{Seq: seq, Kind: saga.Done, Node: node, At: time.UnixMicro(1_700_000_000_000_001).UTC(), Payload: []byte(`"ok"`)}
+}
+
+func ids(lanes []saga.Lane) []int64 {
+	out := make([]int64, len(lanes))
+	for i, l := range lanes {
+		out[i] = l.ID
+	}
+	return out
+}
+
+func (f *fixture) registerRefusesAnotherShape() {
+	f.register()
+	f.register()
+	err := f.store.Register(f.Context(), []saga.DefInfo{{Kind: f.kind, Fingerprint: "b"}})
+	require.ErrorIs(f, err, saga.ErrShapeChanged)
+	require.NoError(f, f.store.Register(f.Context(), []saga.DefInfo{{Kind: "order@2", Fingerprint: "b"}}))
+}
+
+func (f *fixture) appendAndLoad() {
+	l, lanes := f.join("one")
+	require.NotEmpty(f, lanes)
+	w := f.newSaga("o1", lanes[0])
+	w.Records[0].Meta = map[string]string{"correlation-id": "c"}
+	second := saga.Record{
+		Seq: 2, Kind: saga.Failed, Node: "päy\n\"x\"", Undo: true, Attempt: 3, At: time.UnixMicro(5).UTC(), Due: time.UnixMicro(6).UTC(), Reason: "no 'way'; --",
+		Actor: "ann", Name: "sig", Dedupe: "k", Taken: true, Open: []string{"a", "b"},
+	}
+	require.Equal(f, []error{nil}, f.append(l, w))
+	require.Equal(f, []error{nil}, f.append(l, f.then(w, second)))
+	require.Equal(f, append(w.Records, second), f.records(w.Ref.UID))
+	ref, err := f.store.Lookup(f.Context(), "o1")
+	require.NoError(f, err)
+	require.Equal(f, w.Ref, ref)
+	_, err = f.store.Lookup(f.Context(), "o2")
+	require.ErrorIs(f, err, saga.ErrNotFound)
+	h, err := f.store.Load(f.Context(), []saga.UID{{1}})
+	require.NoError(f, err)
+	require.Empty(f, h)
+	live, err := f.store.List(f.Context(), 10)
+	require.NoError(f, err)
+	require.Equal(f, []saga.Ref{w.Ref}, live)
+}
+
+func (f *fixture) writingAgainIsHarmless() {
+	l, lanes := f.join("one")
+	w := f.newSaga("o1", lanes[0])
+	for range 2 {
+		require.Equal(f, []error{nil}, f.append(l, w))
+	}
+	next := f.then(w, done(2, "a"), done(3, "b"))
+	for range 2 {
+		require.Equal(f, []error{nil}, f.append(l, next))
+	}
+	require.Len(f, f.records(w.Ref.UID), 3)
+}
+
+func (f *fixture) aNumberIsTakenOnce() {
+	l, lanes := f.join("one")
+	w, other := f.newSaga("o1", lanes[0]), f.newSaga("o2", lanes[0])
+	f.append(l, w, other)
+	f.append(l, f.then(w, done(2, "a")))
+	results := f.append(l, f.then(w, done(2, "b"), done(3, "c")), f.then(other, done(2, "a")))
+	require.ErrorIs(f, results[0], saga.ErrStale)
+	require.NoError(f, results[1], "a stale write takes no other with it")
+	require.Len(f, f.records(w.Ref.UID), 2)
+	require.Equal(f, "a", f.records(w.Ref.UID)[1].Node)
+	require.Len(f, f.records(other.Ref.UID), 2)
+}
+
+func (f *fixture) anIDIsTakenOnce() {
+	l, lanes := f.join("one")
+	first, twin, other := f.newSaga("o1", lanes[0]), f.newSaga("o1", lanes[0]), f.newSaga("o2", lanes[0])
+	require.Equal(f, []error{nil}, f.append(l, first))
+	results := f.append(l, twin, other)
+	require.ErrorIs(f, results[0], saga.ErrConflict)
+	require.NoError(f, results[1])
+	require.Empty(f, f.records(twin.Ref.UID))
+	third, fourth := f.newSaga("o3", lanes[0]), f.newSaga("o3", lanes[0])
+	results = f.append(l, third, fourth)
+	require.NoError(f, results[0])
+	require.ErrorIs(f, results[1], saga.ErrConflict, "also within one batch")
+}
+
+func (f *fixture) aFencedNodeWritesNothing() {
+	one, lanes := f.join("one")
+	w := f.newSaga("o1", lanes[0])
+	f.append(one, w)
+	two, none := f.join("two")
+	require.Empty(f, none)
+	time.Sleep(2 * time.Millisecond) // the store's clock is outside of every bubble
+	taken, _, err := f.store.Claim(f.Context(), two, time.Millisecond)
+	require.NoError(f, err)
+	require.ElementsMatch(f, ids(lanes), ids(taken))
+	require.Greater(f, taken[0].Epoch, lanes[0].Epoch)
+
+	_, err = f.store.Append(f.Context(), one, []saga.Write{f.then(w, done(2, "a"))})
+	require.ErrorIs(f, err, saga.ErrFenced)
+	err = f.store.DB().InTx(f.Context(), func(ctx context.Context, tx data.Tx) error {
+		return f.store.AppendTx(ctx, tx, one, f.then(w, done(2, "a")))
+	})
+	require.ErrorIs(f, err, saga.ErrFenced)
+	_, err = f.store.Beat(f.Context(), one)
+	require.ErrorIs(f, err, saga.ErrFenced)
+	_, _, err = f.store.Claim(f.Context(), one, ttl)
+	require.ErrorIs(f, err, saga.ErrFenced)
+	require.Len(f, f.records(w.Ref.UID), 1)
+	require.Equal(f, []error{nil}, f.append(two, f.then(w, done(2, "a"))))
+}
+
+func (f *fixture) aBeatingNodeKeepsItsLanes() {
+	one, lanes := f.join("one")
+	two, _ := f.join("two")
+	for range 3 {
+		before := time.Now()
+		now, err := f.store.Beat(f.Context(), one)
+		require.NoError(f, err)
+		require.WithinDuration(f, before, now, time.Hour)
+		taken, _, err := f.store.Claim(f.Context(), two, ttl)
+		require.NoError(f, err)
+		require.Empty(f, taken)
+	}
+	f.append(one, f.newSaga("o1", lanes[0]))
+}
+
+func (f *fixture) nodesShareLanes() {
+	one, lanes := f.join("one")
+	two, none := f.join("two")
+	require.Empty(f, none)
+	_, surplus, err := f.store.Claim(f.Context(), one, ttl)
+	require.NoError(f, err)
+	require.Equal(f, len(lanes)/2, surplus)
+	require.NoError(f, f.store.Release(f.Context(), one, ids(lanes[:surplus])))
+	got, _, err := f.store.Claim(f.Context(), two, ttl)
+	require.NoError(f, err)
+	require.ElementsMatch(f, ids(lanes[:surplus]), ids(got))
+	require.NoError(f, f.store.Leave(f.Context(), two))
+	got, _, err = f.store.Claim(f.Context(), one, ttl)
+	require.NoError(f, err)
+	require.Len(f, got, surplus)
+	_, err = f.store.Beat(f.Context(), two)
+	require.ErrorIs(f, err, saga.ErrFenced)
+}
+
+func (f *fixture) twoNodesNeverOwnOneLane() {
+	f.register()
+	var mu sync.Mutex
+	owned := map[int64]int{}
+	var wg sync.WaitGroup
+	for n := range 8 {
+		wg.Go(func() {
+			l, err := f.store.Join(f.Context(), fmt.Sprint("n", n), []string{f.kind})
+			if err != nil {
+				f.Error(err)
+				return
+			}
+			for range 5 {
+				lanes, _, err := f.store.Claim(f.Context(), l, ttl)
+				if err != nil && !data.Retryable(err) {
+					f.Error(err)
+				}
+				mu.Lock()
+				for _, lane := range lanes {
+					owned[lane.ID]++
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	require.NotEmpty(f, owned)
+	for id, n := range owned {
+		require.Equal(f, 1, n, "lane %d", id)
+	}
+}
+
+func (f *fixture) aStepCommitsWithItsRecord() {
+	l, lanes := f.join("one")
+	w := f.newSaga("o1", lanes[0])
+	f.append(l, w)
+	db := f.store.DB()
+	_, err := db.Exec(f.Context(), `create table effect (n integer)`)
+	require.NoError(f, err)
+	boom := errors.New("boom")
+	step := func(seq int64, end error) error {
+		return db.InTx(f.Context(), func(ctx context.Context, tx data.Tx) error {
+			if _, err := tx.Exec(ctx, `insert into effect (n) values (1)`); err != nil {
+				return err
+			}
+			if err := f.store.AppendTx(ctx, tx, l, f.then(w, done(seq, "a"))); err != nil {
+				return err
+			}
+			return end
+		})
+	}
+	count := func() (n int) {
+		require.NoError(f, db.QueryRow(f.Context(), `select count(*) from effect`).Scan(&n))
+		return n
+	}
+	require.ErrorIs(f, step(2, boom), boom)
+	require.Zero(f, count())
+	require.Len(f, f.records(w.Ref.UID), 1)
+	require.NoError(f, step(2, nil))
+	require.Equal(f, 1, count())
+	require.ErrorIs(f, step(2, nil), saga.ErrStale, "the number is taken, so the effect is not repeated")
+	require.Equal(f, 1, count())
+}
+
+func (f *fixture) sleepAndWake() {
+	l, lanes := f.join("one")
+	w := f.newSaga("o1", lanes[0])
+	f.append(l, w)
+	recoverable := func() int {
+		refs, err := f.store.Recoverable(f.Context(), ids(lanes), saga.UID{}, 10)
+		require.NoError(f, err)
+		return len(refs)
+	}
+	due := func() []saga.Ref {
+		refs, err := f.store.Due(f.Context(), ids(lanes), 10)
+		require.NoError(f, err)
+		return refs
+	}
+	require.Equal(f, 1, recoverable())
+	sleep := f.then(w)
+	sleep.Sleep = saga.Forever
+	f.append(l, sleep)
+	require.Zero(f, recoverable())
+	require.Empty(f, due())
+	sleep.Sleep = time.Now().Add(-time.Second)
+	f.append(l, sleep)
+	require.Equal(f, []saga.Ref{w.Ref}, due())
+	wake := f.then(w, done(2, "a"))
+	wake.Wake = true
+	f.append(l, wake)
+	require.Empty(f, due())
+	require.Equal(f, 1, recoverable())
+}
+
+func (f *fixture) mail() {
+	l, lanes := f.join("one")
+	w := f.newSaga("o1", lanes[0])
+	f.append(l, w)
+	m := saga.Mail{Saga: w.Ref.UID, Kind: saga.MailSignal, Name: "go", Dedupe: "k", Payload: []byte(`{"x":1}`), Rejected: true, Actor: "ann", Reason: "why"}
+	for range 2 {
+		require.NoError(f, f.store.Post(f.Context(), f.store.DB(), m))
+	}
+	plain := saga.Mail{Saga: w.Ref.UID, Kind: saga.MailSignal, Name: "go"}
+	for range 2 {
+		require.NoError(f, f.store.Post(f.Context(), f.store.DB(), plain))
+	}
+	got, err := f.store.Mail(f.Context(), ids(lanes), 10)
+	require.NoError(f, err)
+	require.Len(f, got, 3, "one with a key, two without")
+	m.ID, m.Lane = got[0].ID, w.Ref.Lane
+	require.Equal(f, m, got[0])
+	taken := f.then(w, done(2, "a"))
+	taken.MailDone = []int64{got[0].ID}
+	f.append(l, taken)
+	require.NoError(f, f.store.DropMail(f.Context(), []int64{got[1].ID}))
+	got, err = f.store.Mail(f.Context(), ids(lanes), 10)
+	require.NoError(f, err)
+	require.Len(f, got, 1)
+	m.Saga = saga.UID{9}
+	require.ErrorIs(f, f.store.Post(f.Context(), f.store.DB(), m), saga.ErrFinished)
+}
+
+func (f *fixture) createInTx() {
+	_, lanes := f.join("one")
+	w := f.newSaga("o1", saga.Lane{Kind: f.kind})
+	boom := errors.New("boom")
+	create := func(end error) error {
+		return f.store.DB().InTx(f.Context(), func(ctx context.Context, tx data.Tx) error {
+			if err := f.store.Create(ctx, tx, w); err != nil {
+				return err
+			}
+			return end
+		})
+	}
+	require.ErrorIs(f, create(boom), boom)
+	require.Empty(f, f.records(w.Ref.UID))
+	require.NoError(f, create(nil))
+	require.Len(f, f.records(w.Ref.UID), 1)
+	got, err := f.store.Mail(f.Context(), ids(lanes), 10)
+	require.NoError(f, err)
+	require.Len(f, got, 1)
+	require.Equal(f, saga.MailStart, got[0].Kind)
+	w.Ref.UID = saga.UID(uuidv7.New())
+	require.ErrorIs(f, create(nil), saga.ErrConflict)
+	w.Ref.Kind = "nobody@1"
+	w.Ref.ID = "o2"
+	require.ErrorIs(f, create(nil), saga.ErrNotRegistered)
+}
+
+func (f *fixture) theEndForgets() {
+	l, lanes := f.join("one")
+	w := f.newSaga("o1", lanes[0])
+	f.append(l, w)
+	require.NoError(f, f.store.Post(f.Context(), f.store.DB(), saga.Mail{Saga: w.Ref.UID, Kind: saga.MailSignal, Name: "late"}))
+	sleep := f.then(w)
+	sleep.Sleep = saga.Forever
+	f.append(l, sleep)
+	last := done(2, "a")
+	last.End = saga.Completed
+	end := f.then(w, last)
+	end.End = true
+	f.append(l, end)
+	live, err := f.store.List(f.Context(), 10)
+	require.NoError(f, err)
+	require.Empty(f, live)
+	mail, err := f.store.Mail(f.Context(), ids(lanes), 10)
+	require.NoError(f, err)
+	require.Empty(f, mail)
+	require.ErrorIs(f, f.store.Post(f.Context(), f.store.DB(), saga.Mail{Saga: w.Ref.UID, Kind: saga.MailCancel}), saga.ErrFinished)
+	ref, err := f.store.Lookup(f.Context(), "o1")
+	require.NoError(f, err)
+	require.Equal(f, saga.Completed, f.records(ref.UID)[1].End)
+}
+
+func (f *fixture) pages() {
+	l, lanes := f.join("one")
+	want := map[saga.UID]bool{}
+	for i := range 25 {
+		w := f.newSaga(fmt.Sprint("o", i), lanes[i%len(lanes)])
+		want[w.Ref.UID] = true
+		f.append(l, w)
+	}
+	var after saga.UID
+	for {
+		refs, err := f.store.Recoverable(f.Context(), ids(lanes), after, 7)
+		require.NoError(f, err)
+		if len(refs) == 0 {
+			break
+		}
+		for _, r := range refs {
+			require.True(f, want[r.UID], "each once")
+			delete(want, r.UID)
+		}
+		after = refs[len(refs)-1].UID
+	}
+	require.Empty(f, want)
+}
+
+func (f *fixture) manyWriters() {
+	l, lanes := f.join("one")
+	var wg sync.WaitGroup
+	for n := range 8 {
+		wg.Go(func() {
+			for i := range 10 {
+				w := f.newSaga(fmt.Sprint(n, "-", i), lanes[n%len(lanes)])
+				next := f.then(w, done(2, "a"))
+				for _, batch := range [][]saga.Write{{w}, {next}} {
+					if results, err := f.store.Append(f.Context(), l, batch); err != nil || results[0] != nil {
+						f.Error(err, results)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	live, err := f.store.List(f.Context(), 1000)
+	require.NoError(f, err)
+	require.Len(f, live, 80)
+}

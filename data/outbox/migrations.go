@@ -1,0 +1,21 @@
+package outbox
+
+import (
+	"embed"
+	"io/fs"
+)
+
+// MigrationsName is the name of [Migrations] in the database.
+const MigrationsName = "outbox"
+
+//go:embed migrations
+var files embed.FS
+
+// Migrations are the outbox's tables, for migrate.Up under [MigrationsName].
+func Migrations() fs.FS {
+	sub, err := fs.Sub(files, "migrations")
+	if err != nil { // cannot happen: the name is a valid path
+		return files
+	}
+	return sub
+}

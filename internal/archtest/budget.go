@@ -103,7 +103,8 @@ func OverBudget(measured, committed []Weight) []string {
 			problems = append(problems, fmt.Sprintf("%s links %d modules and %d packages; the table says %d and %d%s",
 				m.Package, m.Modules, m.Packages, b.Modules, b.Packages, advice))
 		case m.Megabytes > 0 && math.Abs(m.Megabytes-b.Megabytes) > max(0.1, b.Megabytes*slack):
-			problems = append(problems, fmt.Sprintf("a program with %s has %.1f MB; the table says %.1f%s", m.Package, m.Megabytes, b.Megabytes, advice))
+			problems = append(problems, fmt.Sprintf("a program with %s has %.1f MB; the table says %.1f%s",
+				m.Package, m.Megabytes, b.Megabytes, advice))
 		}
 	}
 	for gone := range budget {

@@ -37,8 +37,10 @@ func Violations(g Graph, table []Row, confined []Confinement) []string {
 	return slices.Compact(found)
 }
 
-// rowFor finds the row of a package: its own, else the one with the longest pattern that covers it.
+// rowFor finds the row of a package: its own, else the one with the longest pattern that covers it. What is internal to
+// a package is a part of it and has its row.
 func rowFor(table []Row, rel string) (Row, bool) {
+	rel, _, _ = strings.Cut(rel, "/internal/")
 	best, found := Row{}, false
 	for _, row := range table {
 		if row.Package == rel {
@@ -54,7 +56,9 @@ func rowFor(table []Row, rel string) (Row, bool) {
 // may says whether the row lets the package rel import path.
 func (g Graph) may(row Row, rel, path string) bool {
 	if own, ok := g.Rel(path); ok {
-		return own == rel || matches(internals, own) || slices.ContainsFunc(row.May, func(m string) bool { return matches(m, own) })
+		// The compiler knows who may import internal parts of a package.
+		return own == rel || matches(internals, own) || strings.Contains(own, "/internal/") ||
+			slices.ContainsFunc(row.May, func(m string) bool { return matches(m, own) })
 	}
 	return standard(path) || slices.ContainsFunc(row.Third, func(t string) bool { return under(t, path) })
 }

@@ -87,6 +87,12 @@ func TestPlantedViolationsAreFoundWithTheirChain(t *testing.T) {
 			func(p map[string]archtest.Package) { plant(p, "m.test/internal/uuid", "m.test/data") },
 			[]string{"internal/uuid → m.test/data"},
 		},
+		"a technology in an internal part of a core": {
+			func(p map[string]archtest.Package) {
+				p["m.test/saga/internal/wal"] = archtest.Package{ImportPath: "m.test/saga/internal/wal", Imports: []string{"modernc.org/sqlite"}}
+			},
+			[]string{"saga/internal/wal → modernc.org/sqlite: not in the row of \"saga\""},
+		},
 		"a room on no floor": {
 			func(p map[string]archtest.Package) {
 				p["m.test/util"] = archtest.Package{ImportPath: "m.test/util"}

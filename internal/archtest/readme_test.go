@@ -51,6 +51,7 @@ func TestSyncCodeFindsStaleAndUnnamedBlocks(t *testing.T) {
 	require.Empty(t, problems)
 	require.Equal(t, shown, synced)
 
-	_, problems = archtest.SyncCode("```go\nfree()\n```\n\n<!-- code: p.go#none -->\n```go\na()\n```\n<!-- code: q.go#use -->\n```go\na()\n```\n", dir)
+	_, problems = archtest.SyncCode("```go\nfree()\n```\n\n"+
+		"<!-- code: p.go#none -->\n```go\na()\n```\n<!-- code: q.go#use -->\n```go\na()\n```\n", dir)
 	require.Len(t, problems, 3)
 }

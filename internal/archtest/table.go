@@ -87,7 +87,7 @@ var Table = []Row{
 		Package: "security/oidc", May: []string{"security"},
 		Third: []string{
 			"github.com/golang-jwt/jwt/v5", "github.com/MicahParks/keyfunc/v3", "github.com/MicahParks/jwkset",
-			"github.com/coreos/go-oidc/v3", "github.com/go-jose/go-jose/v4", "golang.org/x/time", "golang.org/x/sync",
+			"github.com/coreos/go-oidc/v3", "github.com/go-jose/go-jose/v4", "golang.org/x/oauth2", "golang.org/x/time", "golang.org/x/sync",
 		},
 	},
 	{Package: "security/cedar", May: []string{"security"}, Third: []string{"github.com/cedar-policy/cedar-go"}},

@@ -142,7 +142,12 @@ func status(err error) (int, error) {
 	return exit.ExitCode(), nil
 }
 
+// terminal says whether f is one: a character device, and not the null device, which is one as well.
 func terminal(f *os.File) bool {
 	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && info.Name() != "null"
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err == nil && !os.SameFile(info, null)
 }

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/marty-framework/mmf/config"
+	"github.com/marty-framework/mmf/observability"
 	"github.com/marty-framework/mmf/service"
 )
 
@@ -118,4 +120,23 @@ func (p *Platform) Close() error {
 		errs = append(errs, s.close())
 	}
 	return errors.Join(errs...)
+}
+
+// Health tells in a line per service what keeps it from being ready.
+func (p *Platform) Health() string {
+	var b strings.Builder
+	for _, s := range p.services {
+		status, checks := s.Shell.Health().Status()
+		fmt.Fprintf(&b, "%-9s %s", s.Name, status)
+		for _, c := range checks {
+			if c.Status != observability.CheckUp {
+				fmt.Fprintf(&b, "  %s %s", c.Name, c.Status)
+				if c.Err != nil {
+					fmt.Fprintf(&b, ": %s", observability.MaskText(c.Err.Error()))
+				}
+			}
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
 }

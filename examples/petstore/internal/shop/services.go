@@ -1,0 +1,24 @@
+package shop
+
+import (
+	"context"
+
+	"github.com/marty-framework/mmf/examples/petstore/internal/platform"
+)
+
+// builders build each service's routes, tables and workers. One line per service: what is not here is not in the shop.
+func builders() map[string]func(context.Context, *platform.Service) error {
+	return map[string]func(context.Context, *platform.Service) error{}
+}
+
+// Names are the services that can be chosen, in the order in which they are built.
+func Names() []string {
+	var names []string
+	built := builders()
+	for _, name := range platform.Services() {
+		if built[name] != nil {
+			names = append(names, name)
+		}
+	}
+	return names
+}

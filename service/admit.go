@@ -14,22 +14,55 @@ import (
 // error. Any doubt refuses.
 func (s *Service) admit(w http.ResponseWriter, r *http.Request, route Route) (*http.Request, error) {
 	r, principal, known, err := s.authenticate(r)
-	if err != nil {
-		return r, err
+	if err == nil {
+		err = s.authorise(r, route, principal, known)
 	}
+	s.decisions.authorised(r.Context(), route, decisionOf(err))
+	if err == nil {
+		err = s.count(w, r, route, principal, known)
+	}
+	if err != nil && s.hooks.Denied != nil && !errors.Is(err, context.Canceled) {
+		s.hooks.Denied(r.Context(), Denial{
+			Kind: kindOf(err), Operation: route.Operation, Pattern: route.Pattern, Principal: principal, Known: known,
+			Client: s.clientGroup(r), Policy: route.Policy.String(), Err: err,
+		})
+	}
+	return r, err
+}
+
+func kindOf(err error) string {
+	var p *Problem
+	switch {
+	case errors.As(err, &p) && p.Status == http.StatusTooManyRequests:
+		return DeniedRateLimited
+	case errors.Is(err, security.ErrNoCredentials), errors.Is(err, security.ErrInvalidToken):
+		return DeniedUnauthenticated
+	case errors.Is(err, security.ErrDenied):
+		return DeniedForbidden
+	default:
+		return DeniedUndecided
+	}
+}
+
+func decisionOf(err error) string {
+	if err == nil {
+		return "allowed"
+	}
+	return kindOf(err)
+}
+
+func (s *Service) authorise(r *http.Request, route Route, principal security.Principal, known bool) error {
 	decision, err := s.authz.Authorize(r.Context(), security.AccessRequest{
 		Principal: principal, Known: known, Action: route.Operation, Resource: r.URL.Path, Policy: route.Policy,
 	})
 	if err != nil {
-		return r, fmt.Errorf("service: authorise %q: %w (%w)", route.Operation, security.ErrUnavailable, err)
+		return fmt.Errorf("service: authorise %q: %w (%w)", route.Operation, security.ErrUnavailable, err)
 	}
-	if err := decision.Err(); err != nil {
-		if !known {
-			return r, fmt.Errorf("%w (%w)", security.ErrNoCredentials, err)
-		}
-		return r, err
+	err = decision.Err()
+	if err != nil && !known {
+		return fmt.Errorf("%w (%w)", security.ErrNoCredentials, err)
 	}
-	return r, s.count(w, r, route, principal, known)
+	return err
 }
 
 // authenticate finds out who calls. A bad token is refused on public routes too: whoever sends one wants to be known.
@@ -63,14 +96,21 @@ func (s *Service) count(w http.ResponseWriter, r *http.Request, route Route, p s
 	}
 	res, err := s.limiter.Allow(r.Context(), key, route.limit)
 	if err != nil {
+		s.decisions.counted(r.Context(), route, "error")
 		return fmt.Errorf("service: limit %q: %w (%w)", route.Operation, security.ErrUnavailable, err)
 	}
 	h := w.Header()
 	h.Set("RateLimit-Policy", fmt.Sprintf("%q;q=%d;w=%d", route.Operation, route.limit.Events, seconds(route.limit.Per)))
 	h.Set("RateLimit", fmt.Sprintf("%q;r=%d;t=%d", route.Operation, res.Remaining, seconds(res.ResetAfter)))
-	if res.Allowed {
+	switch {
+	case res.Allowed && res.Degraded:
+		s.decisions.counted(r.Context(), route, "degraded")
+		return nil
+	case res.Allowed:
+		s.decisions.counted(r.Context(), route, "allowed")
 		return nil
 	}
+	s.decisions.counted(r.Context(), route, "limited")
 	return &Problem{
 		Status: http.StatusTooManyRequests, Detail: "Too many requests: " + route.limit.String() + " are allowed.",
 		Retryable: true, RetryAfter: max(res.RetryAfter, 1),

@@ -115,6 +115,8 @@ type Deps struct {
 	Authorizer security.Authorizer
 	// Limiter counts calls. Without it no route with a limit registers.
 	Limiter security.Limiter
+	// Hooks are told about refusals.
+	Hooks Hooks
 }
 
 func (c Config) withDefaults() Config {

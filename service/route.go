@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,7 +32,8 @@ type Route struct {
 	// Limit is how often one caller may call, such as "30/min" or "10/s burst 20"; see security.ParseLimit. A caller is the
 	// principal, or the address of an anonymous one. Empty: no limit.
 	Limit string
-	// Timeout is the deadline of the handler's context and, a little later, of the connection. 0: Config.DefaultTimeout.
+	// Timeout is the deadline of the handler's context and, a little later, of the connection. 0: Config.DefaultTimeout. A
+	// caller that will wait less says so in X-Request-Timeout-Ms.
 	Timeout time.Duration
 	// MaxBody is the largest body in bytes. 0: Config.DefaultMaxBody.
 	MaxBody int64
@@ -196,6 +198,9 @@ func (s *Service) guard(route Route) http.Handler {
 // writeGrace is what a handler gets after its deadline to write the reply that says so.
 const writeGrace = 5 * time.Second
 
+// deadlineHeader tells how many milliseconds the caller will wait; resilience/resiliencehttp sends it. It only shortens.
+const deadlineHeader = "X-Request-Timeout-Ms"
+
 // withDeadline bounds the handler by its context and the connection a little later. Where the writer knows no deadlines,
 // as in tests, the context alone bounds.
 func withDeadline(w http.ResponseWriter, r *http.Request, timeout time.Duration) (*http.Request, context.CancelFunc) {
@@ -204,6 +209,9 @@ func withDeadline(w http.ResponseWriter, r *http.Request, timeout time.Duration)
 		_ = rc.SetReadDeadline(time.Time{})
 		_ = rc.SetWriteDeadline(time.Time{})
 		return r, func() {}
+	}
+	if ms, err := strconv.ParseUint(r.Header.Get(deadlineHeader), 10, 31); err == nil && ms > 0 {
+		timeout = min(timeout, time.Duration(ms)*time.Millisecond) //nolint:gosec // 31 bits
 	}
 	_ = rc.SetWriteDeadline(time.Now().Add(timeout + writeGrace))
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)

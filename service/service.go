@@ -23,6 +23,9 @@ type Service struct {
 	authn   security.Authenticator
 	authz   security.Authorizer
 	limiter security.Limiter
+	hooks   Hooks
+
+	decisions decisions
 
 	mux      *http.ServeMux
 	adminMux *http.ServeMux
@@ -49,7 +52,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	}
 	s := &Service{
 		cfg: withAdmin, tel: deps.Telemetry, health: deps.Health, authn: deps.Authenticator, authz: deps.Authorizer,
-		limiter: deps.Limiter, mux: http.NewServeMux(), adminMux: http.NewServeMux(), operations: map[string]string{},
+		limiter: deps.Limiter, hooks: deps.Hooks, mux: http.NewServeMux(), adminMux: http.NewServeMux(), operations: map[string]string{},
 	}
 	if s.authz == nil {
 		s.authz = security.PolicyAuthorizer{}
@@ -65,6 +68,9 @@ func New(cfg Config, deps Deps) (*Service, error) {
 			return nil, err
 		}
 		s.ownsTel = true
+	}
+	if s.decisions, err = newDecisions(s.tel); err != nil {
+		return nil, fmt.Errorf("service: metrics: %w", err)
 	}
 	if err := s.mountAdmin(); err != nil {
 		return nil, fmt.Errorf("service: admin: %w", err)

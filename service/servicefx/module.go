@@ -65,6 +65,7 @@ type Params struct {
 	Authenticator security.Authenticator   `optional:"true"`
 	Authorizer    security.Authorizer      `optional:"true"`
 	Limiter       security.Limiter         `optional:"true"`
+	Hooks         service.Hooks            `optional:"true"`
 	Routes        []service.Route          `group:"service.routes"`
 	Components    []service.Component      `group:"service.components"`
 }
@@ -73,7 +74,7 @@ type Params struct {
 // order. The error joins everything that was refused.
 func New(p Params) (*service.Service, error) {
 	svc, err := service.New(p.Config, service.Deps{
-		Telemetry: p.Telemetry, Health: p.Health, Authenticator: p.Authenticator, Authorizer: p.Authorizer, Limiter: p.Limiter,
+		Telemetry: p.Telemetry, Health: p.Health, Authenticator: p.Authenticator, Authorizer: p.Authorizer, Limiter: p.Limiter, Hooks: p.Hooks,
 	})
 	if err != nil {
 		return nil, err

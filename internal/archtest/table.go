@@ -26,7 +26,7 @@ var (
 		"go.opentelemetry.io/otel/metric", "go.opentelemetry.io/otel/propagation", "go.opentelemetry.io/otel/semconv",
 		"go.opentelemetry.io/otel/trace", "go.opentelemetry.io/otel/baggage",
 	}
-	// testLibraries is what the tests of every package may import.
+	// testLibraries is what the tests of every package may import, beside the module's own test kits ("…test").
 	testLibraries = []string{
 		"github.com/stretchr/testify", "go.uber.org/goleak", "pgregory.net/rapid", "github.com/anishathalye/porcupine",
 		"github.com/rogpeppe/go-internal", "github.com/cucumber/godog", "github.com/google/go-cmp",
@@ -55,7 +55,7 @@ var Table = []Row{
 	},
 
 	// Floor 2.
-	{Package: "saga", May: []string{"data"}, Test: []string{"saga/sagatest", "saga/sagasqlite", "data/datasqlite"}},
+	{Package: "saga", May: []string{"data"}, Test: append([]string{"saga/sagasqlite", "saga/sagapg"}, dataDrivers...)},
 	{Package: "data/migrate", May: []string{"data"}, Third: []string{"github.com/pressly/goose/v3"}, Test: dataDrivers},
 	{Package: "data/outbox", May: []string{"data"}, Test: withMigrate},
 	{Package: "data/inbox", May: []string{"data"}, Test: withMigrate},
@@ -64,8 +64,8 @@ var Table = []Row{
 	{Package: "config/flags", May: []string{"config"}, Third: []string{"github.com/spaolacci/murmur3", "go.yaml.in/yaml/v3"}},
 
 	// Floor 3: the family below, and one technology each.
-	{Package: "data/datapg", May: []string{"data"}, Third: []string{"github.com/jackc/pgx/v5"}, Test: []string{"data/datatest"}},
-	{Package: "data/datasqlite", May: []string{"data"}, Third: []string{"modernc.org/sqlite"}, Test: []string{"data/datatest"}},
+	{Package: "data/datapg", May: []string{"data"}, Third: []string{"github.com/jackc/pgx/v5"}},
+	{Package: "data/datasqlite", May: []string{"data"}, Third: []string{"modernc.org/sqlite"}},
 	// The kit opens a database on every engine, so it is the one package that knows all drivers.
 	{
 		Package: "data/datatest", May: []string{"data", "data/migrate", "data/datapg", "data/datasqlite"},
@@ -103,17 +103,18 @@ var Table = []Row{
 	{Package: "config/vault", May: []string{"config"}},
 
 	// Floor 4: sagas on a technology.
+	{Package: "saga/internal/sqlstore", May: []string{"saga", "data", "data/migrate"}, Test: dataDrivers}, // what both SQL stores share
 	{
 		Package: "saga/sagapg", May: []string{"saga", "data", "data/datapg", "data/migrate", "data/outbox"},
-		Third: []string{"github.com/jackc/pgx/v5"}, Test: sagaTests,
+		Third: []string{"github.com/jackc/pgx/v5"}, Test: dataDrivers,
 	},
 	{
 		Package: "saga/sagasqlite", May: []string{"saga", "data", "data/datasqlite", "data/migrate", "data/outbox"},
-		Third: []string{"modernc.org/sqlite"}, Test: sagaTests,
+		Third: []string{"modernc.org/sqlite"}, Test: dataDrivers,
 	},
 	{
 		Package: "saga/sagakafka", May: []string{"saga", "data", "data/outbox", "data/inbox"},
-		Test: append([]string{"data/kafka", "data/migrate", "saga/sagasqlite", "saga/sagapg", "github.com/twmb/franz-go"}, sagaTests...),
+		Test: append([]string{"data/kafka", "data/migrate", "saga/sagasqlite", "saga/sagapg", "github.com/twmb/franz-go"}, dataDrivers...),
 	},
 	{
 		Package: "saga/sagatest", May: []string{"saga", "data"}, Third: testLibraries,
@@ -129,8 +130,8 @@ var Table = []Row{
 	{Package: "service/console", May: append([]string{"service"}, cores...)},
 
 	// Floor 6: wiring, each for its own family.
-	fx("data", "data/datasqlite", "data/datapg", "data/migrate", "data/outbox", "data/inbox", "data/kafka", "data/cache"),
-	fx("saga", "saga/sagapg", "saga/sagasqlite", "data", "data/datasqlite", "data/datapg"),
+	fx("data", "data/migrate", "data/outbox", "data/inbox", "data/kafka", "data/cache"), // the application picks the driver
+	fx("saga", "data"),
 	fx("observability", "observability/otlp"),
 	fx("resilience", "resilience/resiliencehttp"),
 	fx("config", "config/flags"),
@@ -142,18 +143,24 @@ var Table = []Row{
 }
 
 var (
-	dataDrivers = []string{"data/datapg", "data/datasqlite", "data/datatest", "github.com/jackc/pgx/v5", "modernc.org/sqlite"}
+	dataDrivers = []string{"data/datapg", "data/datasqlite", "github.com/jackc/pgx/v5", "modernc.org/sqlite"}
 	withMigrate = append([]string{"data/migrate", "data/outbox", "data/inbox"}, dataDrivers...)
-	sagaTests   = append([]string{"saga/sagatest"}, dataDrivers...)
 )
 
-// fx is the row of a family's wiring package. Its tests may also use what fx offers to tests.
+// wiring lists the families that have an fx package.
+var wiring = []string{"config", "data", "observability", "resilience", "saga", "security", "service"}
+
+// fx is the row of a family's wiring package. Its tests may start an application: with other families' wiring, on any driver.
 func fx(family string, may ...string) Row {
+	tests := append([]string{"go.opentelemetry.io/otel"}, dataDrivers...)
+	for _, other := range wiring {
+		tests = append(tests, other, other+"/"+other+"fx")
+	}
 	return Row{
 		Package: family + "/" + family + "fx",
 		May:     append([]string{family}, may...),
 		Third:   []string{"go.uber.org/fx", "go.uber.org/zap"},
-		Test:    append([]string{"data/datatest", "saga/sagatest"}, dataDrivers...),
+		Test:    tests,
 	}
 }
 
@@ -173,10 +180,10 @@ const driversOnly = "only a driver links its database"
 var Confined = []Confinement{
 	{Dependency: "go.uber.org/fx", To: []string{"*fx"}, Why: "every constructor works without fx"},
 	{Dependency: "google.golang.org/grpc", To: []string{"observability/otlp"}, Why: "grpc doubles a binary"},
-	{Dependency: "github.com/jackc/pgx/v5", To: []string{"data/datapg", "data/datatest", "saga/sagapg", "*fx"}, Why: driversOnly},
-	{Dependency: "modernc.org/sqlite", To: []string{"data/datasqlite", "data/datatest", "saga/sagasqlite", "*fx"}, Why: driversOnly},
+	{Dependency: "github.com/jackc/pgx/v5", To: []string{"data/datapg", "data/datatest", "saga/sagapg"}, Why: driversOnly},
+	{Dependency: "modernc.org/sqlite", To: []string{"data/datasqlite", "data/datatest", "saga/sagasqlite"}, Why: driversOnly},
 	{Dependency: "github.com/twmb/franz-go", To: []string{"data/kafka", "data/datafx"}, Why: "sagas and outboxes run without Kafka"},
-	{Dependency: "github.com/redis/go-redis/v9", To: []string{"data/cache", "security/ratelimit", "*fx"}, Why: "Redis is a hint, never a need"},
+	{Dependency: "github.com/redis/go-redis/v9", To: []string{"data/cache", "security/ratelimit", "security/securityfx", "data/datafx"}, Why: "Redis is a hint, never a need"},
 	{Dependency: "github.com/twmb/franz-go/pkg/kfake", Why: "embedded servers belong to examples and tests"},
 	{Dependency: "github.com/alicebob/miniredis/v2", Why: "embedded servers belong to examples and tests"},
 	{Dependency: "github.com/stretchr/testify", To: []string{"*test"}, Why: "test libraries do not ship"},

@@ -2,6 +2,7 @@ package security
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -82,11 +83,13 @@ type Token struct {
 	Expires time.Time
 }
 
-// String hides the value, so that a token that slips into a log line stays a secret.
-func (Token) String() string { return "[redacted]" }
+// Format hides the value from every verb of fmt, so that a token that slips into a message stays a secret.
+func (Token) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte(redacted)) }
 
-// GoString hides the value from %#v.
-func (Token) GoString() string { return "security.Token{[redacted]}" }
+// String hides the value.
+func (Token) String() string { return redacted }
 
-// MarshalText hides the value from encoders.
-func (Token) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
+// MarshalText hides the value from encoders, JSON and slog among them.
+func (Token) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+const redacted = "[redacted]"

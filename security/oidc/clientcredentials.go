@@ -92,7 +92,7 @@ type TokenSource struct {
 	client *http.Client
 
 	mu       sync.Mutex
-	token    security.Token
+	token    *security.Token // by reference, so that printing the source does not print it; nil before the first
 	renewAt  time.Time
 	tokenURL string
 	failed   time.Time // end of the last failed fetch
@@ -120,10 +120,10 @@ func (s *TokenSource) Token(ctx context.Context) (security.Token, error) {
 	for {
 		s.mu.Lock()
 		now := time.Now()
-		good := s.token.Value != "" && now.Before(s.token.Expires)
+		good := s.token != nil && now.Before(s.token.Expires)
 		switch {
 		case good && (now.Before(s.renewAt) || s.inflight != nil || s.coolingLocked(now)):
-			t := s.token
+			t := *s.token
 			s.mu.Unlock()
 			return t, nil
 		case s.inflight != nil:
@@ -161,7 +161,7 @@ func (s *TokenSource) renew(ctx context.Context, done chan struct{}) (t security
 		s.mu.Lock()
 		switch {
 		case err == nil:
-			s.token, s.lastErr, s.renewAt = t, nil, s.renewTime(t)
+			s.token, s.lastErr, s.renewAt = &t, nil, s.renewTime(t)
 		case ctx.Err() == nil:
 			// A caller who gave up says nothing about the issuer; the next one tries at once.
 			s.failed, s.lastErr = time.Now(), err

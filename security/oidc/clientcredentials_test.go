@@ -116,6 +116,7 @@ func TestTokenSourceWhileTheIssuerFails(t *testing.T) {
 		time.Sleep(280 * time.Second)
 		got, err := s.Token(t.Context())
 		require.NoError(t, err)
+		require.NotContains(t, fmt.Sprintf("%+v %#v", s, s), "t1\"")
 		require.Equal(t, "t1", got.Value, "renewal failed, the old token is still good")
 
 		time.Sleep(time.Minute)

@@ -150,16 +150,21 @@ var (
 // wiring lists the families that have an fx package.
 var wiring = []string{"config", "data", "observability", "resilience", "saga", "security", "service"}
 
+// technology lists types of third parties that a family's constructors take, and its wiring must therefore name.
+var technology = map[string][]string{"security": {"github.com/redis/go-redis/v9"}, "data": {"github.com/redis/go-redis/v9"}}
+
 // fx is the row of a family's wiring package. Its tests may start an application: with other families' wiring, on any driver.
 func fx(family string, may ...string) Row {
-	tests := append([]string{"go.opentelemetry.io/otel"}, dataDrivers...)
+	tests := append([]string{
+		"go.opentelemetry.io/otel", "github.com/alicebob/miniredis/v2", "github.com/redis/go-redis/v9", "github.com/twmb/franz-go",
+	}, dataDrivers...)
 	for _, other := range wiring {
 		tests = append(tests, other, other+"/"+other+"fx")
 	}
 	return Row{
 		Package: family + "/" + family + "fx",
 		May:     append([]string{family}, may...),
-		Third:   []string{"go.uber.org/fx", "go.uber.org/zap"},
+		Third:   append([]string{"go.uber.org/fx", "go.uber.org/zap"}, technology[family]...),
 		Test:    tests,
 	}
 }
@@ -183,7 +188,10 @@ var Confined = []Confinement{
 	{Dependency: "github.com/jackc/pgx/v5", To: []string{"data/datapg", "data/datatest", "saga/sagapg"}, Why: driversOnly},
 	{Dependency: "modernc.org/sqlite", To: []string{"data/datasqlite", "data/datatest", "saga/sagasqlite"}, Why: driversOnly},
 	{Dependency: "github.com/twmb/franz-go", To: []string{"data/kafka", "data/datafx"}, Why: "sagas and outboxes run without Kafka"},
-	{Dependency: "github.com/redis/go-redis/v9", To: []string{"data/cache", "security/ratelimit", "security/securityfx", "data/datafx"}, Why: "Redis is a hint, never a need"},
+	{
+		Dependency: "github.com/redis/go-redis/v9", Why: "Redis is a hint, never a need",
+		To: []string{"data/cache", "security/ratelimit", "security/securityfx", "data/datafx"},
+	},
 	{Dependency: "github.com/twmb/franz-go/pkg/kfake", Why: "embedded servers belong to examples and tests"},
 	{Dependency: "github.com/alicebob/miniredis/v2", Why: "embedded servers belong to examples and tests"},
 	{Dependency: "github.com/stretchr/testify", To: []string{"*test"}, Why: "test libraries do not ship"},

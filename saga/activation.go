@@ -93,8 +93,7 @@ func (a *activation) post(ev event) bool {
 	}
 	a.queue = append(a.queue, ev)
 	if !a.running {
-		a.running = true
-		a.w.actors.Go(a.run)
+		a.running = a.w.actors.start(a.run)
 	}
 	return true
 }

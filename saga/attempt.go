@@ -78,7 +78,7 @@ func (a *activation) launch(c Command) error {
 	a.inflight[c.node] = &flight{c.Undo, cancel}
 	delete(a.suspects, c.Node)
 	result := a.m.nodes[c.node.id].result
-	a.w.actors.Go(func() {
+	a.w.actors.start(func() {
 		defer cancel(nil)
 		r := attemptResult{node: c.node, undo: c.Undo, attempt: c.Attempt}
 		select {

@@ -110,15 +110,38 @@ func (d *Def[S]) firstWrite(ctx context.Context, e *Engine, id ID, input S) (Wri
 func (e *Engine) start(ctx context.Context, def *shape, write Write) error {
 	if w := e.current(); w != nil {
 		if lane, release, ok := w.laneFor(write.Ref.Kind); ok {
-			defer release()
-			return w.begin(ctx, def, write, lane)
+			err := w.begin(ctx, def, write, lane)
+			release()
+			if !errors.Is(err, ErrFenced) {
+				return err
+			}
+			// This node lost its lease meanwhile and cannot know whether the saga exists. Creating it again under the same
+			// id finds out.
+			write.Ref.Lane, write.LaneEpoch = 0, 0
 		}
 	}
-	err := e.store.DB().InTx(ctx, func(ctx context.Context, tx data.Tx) error { return e.store.Create(ctx, tx, write) })
-	if err == nil {
-		e.hint()
+	return e.create(ctx, write)
+}
+
+// create starts a saga in a lane of anybody's. While a node is being replaced its last transaction may still hold the id;
+// that passes within a lease's time.
+func (e *Engine) create(ctx context.Context, write Write) error {
+	began := time.Now()
+	for {
+		err := e.store.DB().InTx(ctx, func(ctx context.Context, tx data.Tx) error { return e.store.Create(ctx, tx, write) })
+		if err == nil {
+			e.hint()
+			return nil
+		}
+		if !data.Retryable(err) || ctx.Err() != nil || time.Since(began) > 2*e.cfg.TTL {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
-	return err
 }
 
 func (w *worker) begin(ctx context.Context, def *shape, write Write, lane Lane) error {

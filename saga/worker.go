@@ -21,7 +21,7 @@ type worker struct {
 	writer *writer
 	nudge  chan struct{}
 
-	actors sync.WaitGroup // activations that are running and attempts under way
+	actors crew // activations that are running and attempts under way
 
 	mu       sync.Mutex
 	lanes    map[int64]*ownedLane
@@ -75,8 +75,9 @@ func (e *Engine) incarnate(ctx context.Context) error {
 	e.mu.Unlock()
 	cause := context.Cause(wctx)
 	end(errDraining)
+	w.actors.close()
 	loops.Wait()
-	w.actors.Wait()
+	<-w.actors.rest()
 	if cause == nil {
 		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
@@ -97,11 +98,7 @@ func (w *worker) drain() {
 	for _, a := range acts {
 		a.post(event{kind: evWake})
 	}
-	idle := make(chan struct{})
-	go func() {
-		w.actors.Wait()
-		close(idle)
-	}()
+	idle := w.actors.rest()
 	grace := time.NewTimer(w.e.cfg.Grace)
 	defer grace.Stop()
 	select {

@@ -296,5 +296,9 @@ func (s *Store) Create(ctx context.Context, tx data.Tx, w saga.Write) error {
 	if _, err := s.insertJournal(ctx, tx, entries, "on conflict do nothing"); err != nil {
 		return err
 	}
-	return s.Post(ctx, tx, saga.Mail{Saga: w.Ref.UID, Kind: saga.MailStart, Dedupe: "start"})
+	err = s.Post(ctx, tx, saga.Mail{Saga: w.Ref.UID, Kind: saga.MailStart, Dedupe: "start"})
+	if errors.Is(err, saga.ErrFinished) {
+		return nil // a repetition; the saga has run meanwhile
+	}
+	return err
 }

@@ -64,10 +64,32 @@ type member struct {
 
 // Claim fences the dead and takes the lanes that this node should have.
 func (s *Store) Claim(ctx context.Context, l saga.Lease, ttl time.Duration) (claimed []saga.Lane, surplus int, err error) {
+	claimed, surplus, err = s.claim(ctx, l, ttl)
+	if s.pg && data.KindOf(err) == data.KindTimeout && ctx.Err() == nil {
+		if err := s.evictZombies(ctx, ttl); err != nil {
+			return nil, 0, err
+		}
+		return s.claim(ctx, l, ttl)
+	}
+	return claimed, surplus, err
+}
+
+// evictZombies ends sessions that hold a node's fence in a transaction which has done nothing for ttl: a healthy node holds
+// it for milliseconds, and one that was stopped in between would keep everybody from taking its work over.
+func (s *Store) evictZombies(ctx context.Context, ttl time.Duration) error {
+	_, err := s.db.Exec(ctx, `select pg_terminate_backend(a.pid) from pg_stat_activity a
+		where a.state like 'idle in transaction%' and a.state_change < clock_timestamp() - make_interval(secs => $1) and a.usename = current_user
+		and exists (select 1 from pg_locks l where l.pid = a.pid and l.relation = 'saga_node'::regclass and l.database = (
+			select oid from pg_database where datname = current_database()))`, ttl.Seconds())
+	return err
+}
+
+func (s *Store) claim(ctx context.Context, l saga.Lease, ttl time.Duration) (claimed []saga.Lane, surplus int, err error) {
 	err = s.db.InTx(ctx, func(ctx context.Context, tx data.Tx) error {
 		claimed, surplus = nil, 0
 		if s.pg { // one claim at a time; a zombie's open transaction delays this one only so long
-			if _, err := tx.Exec(ctx, `set local lock_timeout = '500ms'`); err != nil {
+			wait := min(500*time.Millisecond, ttl/8)
+			if _, err := tx.Exec(ctx, fmt.Sprintf(`set local lock_timeout = '%dms'`, wait.Milliseconds())); err != nil {
 				return err
 			}
 			if _, err := tx.Exec(ctx, `lock table saga_lane in share row exclusive mode`); err != nil {

@@ -1,12 +1,10 @@
 package kafka
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/marty-framework/mmf/data"
 )
@@ -98,20 +96,9 @@ func (e *SkippedError) Error() string {
 	return fmt.Sprintf("kafka: not sent, to keep the key's order: an earlier message failed: %v", e.Cause)
 }
 
-// IsPermanent reports whether an answer of [Client.Publish] blames the message itself, so that sending it again gives the same
-// answer: it is too large, malformed, or its topic's name is invalid. A skipped message is not permanent. A missing topic or permission
-// is not permanent either: people repair those.
-func IsPermanent(err error) bool {
-	var (
-		skipped *SkippedError
-		m       *markedError
-	)
-	if err == nil || errors.As(err, &skipped) {
-		return false
-	}
-	if errors.As(err, &m) {
-		return m.class == classPermanent
-	}
+// refusedForGood reports whether the brokers' answer blames the message itself, so that sending it again gives the same answer: it
+// is too large, malformed, or its topic's name is invalid. A missing topic or permission is not: people repair those.
+func refusedForGood(err error) bool {
 	for _, permanent := range []error{
 		kerr.MessageTooLarge, kerr.RecordListTooLarge, kerr.InvalidTopicException, kerr.InvalidRecord,
 		kerr.InvalidTimestamp, kerr.UnsupportedForMessageFormat,
@@ -121,11 +108,4 @@ func IsPermanent(err error) bool {
 		}
 	}
 	return false
-}
-
-// IsUnknown reports whether a message that [Client.Publish] counts as failed may have reached the broker: its time was up while
-// an answer was outstanding. Send it again under its id.
-func IsUnknown(err error) bool {
-	return errors.Is(err, kgo.ErrRecordTimeout) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
-		errors.Is(err, kerr.RequestTimedOut) || errors.Is(err, kerr.NotEnoughReplicasAfterAppend)
 }

@@ -38,7 +38,7 @@ func TestEncodeRefusesWhatIsNoEvent(t *testing.T) {
 		Topic: "no/slash", Source: "line\nbreak", Subject: strings.Repeat("x", 2000), Data: make(chan int),
 		Headers: map[string]string{"ce_id": "mine", "": "none"},
 	})
-	for _, problem := range []string{"no/slash", "no key", `"id"`, `"type"`, "control", "2000 bytes", "payload", `"ce_id"`, `""`} {
+	for _, problem := range []string{"no/slash", "Key", "ID", "Type", "control", "2000 bytes", "encode Data", `"ce_id"`, `""`} {
 		require.ErrorContains(t, err, problem)
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/marty-framework/mmf/data"
 	"github.com/marty-framework/mmf/data/kafka"
+	"github.com/marty-framework/mmf/data/outbox"
 )
 
 type orderCreated struct {
@@ -37,16 +38,12 @@ func Example() {
 		return
 	}
 
-	// Services write events through an outbox; its relay calls Publish.
-	record, err := kafka.Encode(data.Event{
+	// Services write events to an outbox, and its relay calls Publish.
+	answers := client.Publish(ctx, []outbox.Record{{Event: data.Event{
 		ID: "e-1", Topic: "order.events", Key: "order-7", Type: "order.created.v1", Source: "order", Data: orderCreated{Total: 4200},
-	})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	if err := client.Native().ProduceSync(ctx, record).FirstErr(); err != nil {
-		fmt.Println(err)
+	}}})
+	if answers[0] != nil {
+		fmt.Println(answers[0])
 		return
 	}
 

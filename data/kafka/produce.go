@@ -2,9 +2,32 @@ package kafka
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/marty-framework/mmf/data/outbox"
 )
+
+// Publish sends the records of an outbox and returns one answer per record: nil when all in-sync replicas have it, an error that
+// matches [outbox.ErrPermanent] when the brokers will never take it, a [*SkippedError] when an earlier record of its topic and key
+// failed, and any other error when sending it again may help or when the outcome is unknown: after [Config.DeliveryTimeout] or the end
+// of ctx. Client is an [outbox.Publisher].
+func (c *Client) Publish(ctx context.Context, records []outbox.Record) []error {
+	messages := make([]outgoing, len(records))
+	for i, r := range records {
+		m := outgoing{topic: r.Topic, key: r.Key}
+		if m.record, m.err = Encode(r.Event); m.err != nil {
+			m.err = fmt.Errorf("%w: %w", outbox.ErrPermanent, m.err)
+		} else {
+			m.record.Topic = c.cfg.Prefix + r.Topic
+		}
+		messages[i] = m
+	}
+	return c.produceInOrder(ctx, messages)
+}
+
+var _ outbox.Publisher = (*Client)(nil)
 
 // outgoing is one message on its way: a record, or why there is none.
 type outgoing struct {
@@ -38,7 +61,7 @@ func (c *Client) produceInOrder(ctx context.Context, messages []outgoing) []erro
 			acks <- ack{i, err, true}
 			return
 		}
-		c.client.Produce(ctx, messages[i].record, func(_ *kgo.Record, err error) { acks <- ack{i, err, !IsPermanent(err)} })
+		c.client.Produce(ctx, messages[i].record, func(_ *kgo.Record, err error) { acks <- ack{i, err, !refusedForGood(err)} })
 	}
 	sendAlone := func(i int) {
 		outstanding++
@@ -81,5 +104,9 @@ func (c *Client) produceAlone(ctx context.Context, r *kgo.Record) error {
 		return ctx.Err()
 	}
 	again := &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: r.Headers, Timestamp: r.Timestamp}
-	return c.alone.ProduceSync(ctx, again).FirstErr()
+	err := c.alone.ProduceSync(ctx, again).FirstErr()
+	if refusedForGood(err) {
+		return fmt.Errorf("%w: %w", outbox.ErrPermanent, err)
+	}
+	return err
 }

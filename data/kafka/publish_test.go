@@ -17,7 +17,17 @@ import (
 
 	"github.com/marty-framework/mmf/data"
 	"github.com/marty-framework/mmf/data/kafka"
+	"github.com/marty-framework/mmf/data/outbox"
 )
+
+func publish(t *testing.T, client *kafka.Client, events ...data.Event) []error {
+	t.Helper()
+	records := make([]outbox.Record, len(events))
+	for i, ev := range events {
+		records[i] = outbox.Record{Event: ev, Attempt: 1}
+	}
+	return client.Publish(t.Context(), records)
+}
 
 // A message that the broker refuses, and one that is no event, hold back the later ones of their key and nobody else's.
 func TestPublishHoldsBackWhatFollowsAFailureOfItsKey(t *testing.T) {
@@ -36,20 +46,20 @@ func TestPublishHoldsBackWhatFollowsAFailureOfItsKey(t *testing.T) {
 		_, _ = rand.NewChaCha8([32]byte{}).Read(large)
 		events[3].Data = large // a-1
 		events[7].Type = ""    // b-2
-		answers := client.PublishEvents(t.Context(), events...)
+		answers := publish(t, client, events...)
 		var skipped *kafka.SkippedError
 		for i, err := range answers {
 			what := fmt.Sprintf("%s: %v", events[i].ID, err)
 			switch i {
 			case 3:
 				require.ErrorIs(t, err, kerr.MessageTooLarge, what)
-				require.True(t, kafka.IsPermanent(err), what)
+				require.ErrorIs(t, err, outbox.ErrPermanent, what)
 			case 7:
-				require.ErrorContains(t, err, `"type"`, what)
-				require.True(t, kafka.IsPermanent(err), what)
+				require.ErrorContains(t, err, "Type", what)
+				require.ErrorIs(t, err, outbox.ErrPermanent, what)
 			case 6, 9, 10:
 				require.ErrorAs(t, err, &skipped, what)
-				require.False(t, kafka.IsPermanent(err), what)
+				require.NotErrorIs(t, err, outbox.ErrPermanent, what)
 			default:
 				require.NoError(t, err, what)
 			}
@@ -88,7 +98,7 @@ func TestPublishRidesOutWhatBrokersRecoverFrom(t *testing.T) {
 			fake, cfg := cluster(t, 1, "orders")
 			client := newClient(t, cfg)
 			fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: fault, Count: 3})
-			for _, err := range client.PublishEvents(t.Context(), event("orders", "a", 0), event("orders", "a", 1), event("orders", "b", 0)) {
+			for _, err := range publish(t, client, event("orders", "a", 0), event("orders", "a", 1), event("orders", "b", 0)) {
 				require.NoError(t, err)
 			}
 			var inLog []string
@@ -104,11 +114,11 @@ func TestPublishToAMissingTopicFailsButNotForGood(t *testing.T) {
 	t.Parallel()
 	_, cfg := cluster(t, 1)
 	client := newClient(t, cfg)
-	err := client.PublishEvents(t.Context(), event("orders", "a", 0))[0]
+	err := publish(t, client, event("orders", "a", 0))[0]
 	require.ErrorIs(t, err, kerr.UnknownTopicOrPartition)
-	require.False(t, kafka.IsPermanent(err))
+	require.NotErrorIs(t, err, outbox.ErrPermanent)
 	require.NoError(t, client.EnsureTopics(t.Context(), kafka.Topic{Name: "orders"}))
-	require.NoError(t, client.PublishEvents(t.Context(), event("orders", "a", 0))[0])
+	require.NoError(t, publish(t, client, event("orders", "a", 0))[0])
 }
 
 // The broker goes away in the middle and comes back: publishing answers within its bound, whoever repeats what was not
@@ -139,9 +149,9 @@ func TestBrokerDownAtPublish(t *testing.T) {
 	}
 	// repeat is what an outbox's relay does: whatever has no acknowledgement stays and is sent again.
 	repeat := func(events []data.Event) (left []data.Event) {
-		for i, err := range client.PublishEvents(t.Context(), events...) {
+		for i, err := range publish(t, client, events...) {
 			if err != nil {
-				require.False(t, kafka.IsPermanent(err), err)
+				require.NotErrorIs(t, err, outbox.ErrPermanent)
 				left = append(left, events[i])
 			}
 		}
@@ -202,4 +212,32 @@ func TestEnsureTopicsCreatesOnceAndRefusesNarrowOnes(t *testing.T) {
 		require.ErrorIs(t, client.EnsureTopics(t.Context(), orders), kafka.ErrTopicMismatch)
 		require.ErrorContains(t, client.EnsureTopics(t.Context(), kafka.Topic{Name: "no/slash"}), "no/slash")
 	})
+}
+
+// Publish must answer soon after its context ended, whatever the brokers do: the relay's lease is short.
+func TestPublishEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	fake, cfg := cluster(t, 1, "orders")
+	client := newClient(t, cfg) // its own bound is 15 s
+	require.NoError(t, publish(t, client, event("orders", "a", 0))[0])
+	arrived, never := make(chan struct{}), make(chan struct{})
+	fake.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		close(arrived)
+		fake.SleepControl(func() { <-never })
+		return nil, nil, false
+	})
+	t.Cleanup(func() { close(never) })
+	ctx, cancel := context.WithCancel(t.Context())
+	answers := make(chan []error, 1)
+	go func() {
+		answers <- client.Publish(ctx, []outbox.Record{{Event: event("orders", "a", 1)}, {Event: event("orders", "a", 2)}})
+	}()
+	await(t, "the request at the broker", arrived)
+	began := time.Now()
+	cancel()
+	for _, err := range await(t, "the answers", answers) {
+		require.Error(t, err)
+		require.NotErrorIs(t, err, outbox.ErrPermanent)
+	}
+	require.Less(t, time.Since(began), 5*time.Second)
 }

@@ -1,0 +1,35 @@
+// Package saga carries out business processes that span services and must end either done or taken back, whatever crashes
+// in between. A saga is a declared tree of named steps over a typed state, each step with its compensation beside it. It
+// runs on the service's own database, in any of the service's processes, with no server to operate.
+//
+//	authorise := saga.Step("authorise-payment", shop.Authorise).Undo(shop.VoidPayment).
+//		Into(func(o *Order, p Payment) { o.Payment = p })
+//	reserve := saga.Step("reserve-stock", shop.Reserve).Undo(shop.Release).
+//		Into(func(o *Order, r Reservation) { o.Stock = r })
+//	placeOrder := saga.Define("place-order", 1,
+//		authorise, reserve,
+//		saga.Pivot("capture-payment", shop.Capture),
+//		saga.Retriable("hand-over", shop.HandOver))
+//
+//	engine, err := saga.New(saga.Config{}, store, placeOrder) // store: sagapg or sagasqlite
+//	go engine.Run(ctx)
+//	run, err := placeOrder.Start(ctx, engine, "order-17", Order{…})
+//	order, err := run.Result(ctx)
+//
+// # What is promised
+//
+// A started saga reaches an end: completed, or compensated in the reverse of the order in which it ran, or it parks, which
+// is visible and waits for a person. A step ends done, rejected ([Reject]: no effect happened) or unknown (it timed out,
+// crashed, or used up its [Retry]); an unknown step is compensated too, so an Undo must be safe for a step that never
+// happened. Functions of steps may run more than once, always with the same [Ctx.Key]: at least once for [Step], [Pivot]
+// and [Retriable]; exactly once for [TxStep], which commits together with its record in the saga's database; for [Remote]
+// the command is sent at least once and its effect happens once behind a participant's barrier (package sagakafka).
+//
+// Ownership is a lease in database time; every write carries it, and a node that was taken over writes nothing. Attempts,
+// retry times and deadlines are durable. A waiting saga is a row, not a goroutine.
+//
+// # What it does not do
+//
+// It isolates nothing: other transactions see a saga's intermediate effects. It does not replay code: change the tree under
+// a new version and register the old one beside it until its sagas have ended.
+package saga

@@ -1,0 +1,77 @@
+package sagafx_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/fx"
+	"go.uber.org/fx/fxtest"
+	"go.uber.org/goleak"
+
+	"github.com/marty-framework/mmf/data"
+	"github.com/marty-framework/mmf/data/datasqlite"
+	"github.com/marty-framework/mmf/saga"
+	"github.com/marty-framework/mmf/saga/sagafx"
+	"github.com/marty-framework/mmf/saga/sagasqlite"
+)
+
+type greeting struct{ Name, Text string }
+
+func greet() *saga.Def[greeting] {
+	return saga.Define("greet", 1, saga.Step("say", func(_ saga.Ctx, g greeting) (string, error) { return "hello " + g.Name, nil }).
+		Into(func(g *greeting, text string) { g.Text = text }))
+}
+
+func openDB(lc fx.Lifecycle) (data.DB, error) {
+	db, err := datasqlite.Open(context.Background(), datasqlite.Config{Path: datasqlite.Memory})
+	if err == nil {
+		lc.Append(fx.StopHook(db.Close))
+	}
+	return db, err
+}
+
+func openStore(db data.DB) (saga.Store, error) { return sagasqlite.New(context.Background(), db) }
+
+func options() fx.Option {
+	return fx.Options(fx.NopLogger, fx.Provide(openDB, openStore), sagafx.Definition[greeting](greet), sagafx.Module)
+}
+
+func TestValidates(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, fx.ValidateApp(options()))
+}
+
+func TestStartUseStop(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	var engine *saga.Engine
+	var def *saga.Def[greeting]
+	app := fxtest.New(t, options(), fx.Populate(&engine, &def))
+	app.RequireStart()
+	run, err := def.Start(t.Context(), engine, "g1", greeting{Name: "ann"})
+	require.NoError(t, err)
+	out, err := run.Result(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "hello ann", out.Text)
+	app.RequireStop()
+}
+
+func Example() {
+	var engine *saga.Engine
+	var def *saga.Def[greeting]
+	app := fx.New(options(), fx.Populate(&engine, &def))
+	ctx := context.Background()
+	if err := app.Start(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	run, err := def.Start(ctx, engine, "g1", greeting{Name: "bob"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	out, err := run.Result(ctx)
+	fmt.Println(out.Text, err, app.Stop(ctx))
+	// Output: hello bob <nil> <nil>
+}

@@ -40,7 +40,9 @@ func (r *report) add(e event) {
 	case "build-output":
 		r.print(e.Output)
 	case "output":
-		r.output[t] = append(r.output[t], e.Output)
+		if !strings.HasPrefix(e.Output, "=== ") { // RUN, PAUSE, CONT: who did what when, for nobody
+			r.output[t] = append(r.output[t], e.Output)
+		}
 	case "pass", "fail", "skip":
 		if e.Test == "" {
 			r.endPackage(t, e.Action)
@@ -107,7 +109,7 @@ func skipReason(lines []string) string {
 	var said []string
 	for _, line := range lines {
 		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "=== ") || strings.HasPrefix(line, "--- ") {
+		if line == "" || strings.HasPrefix(line, "--- ") {
 			continue
 		}
 		if before, after, found := strings.Cut(line, ": "); found && strings.Contains(before, ".go:") {

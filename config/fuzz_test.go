@@ -15,7 +15,8 @@ import (
 func FuzzLoad(f *testing.F) {
 	for _, seed := range []string{
 		"name: x", "http: {addr: a, timeout: 5s, max_body: 1, tls: true}", "db:\n  dsn: 'x'\n  pool: 255", "limits: {a: {events: 1, per: 1s}}",
-		"routes:\n- path: /\n  roles: [a, b]", "name: &a x\ntags: [*a, *a]", "a: &a [*a]", "<<: {}", "? x\n: y", "- 1", "", "---\n---", "name: !!int x",
+		"routes:\n- path: /\n  roles: [a, b]", "name: &a x\ntags: [*a, *a]", "a: &a [*a]",
+		"<<: {}", "? x\n: y", "- 1", "", "---\n---", "name: !!int x",
 		"\ufeffname: x", "ratio: 1e3", "name: |\n  a\n  b", "{{{{", "name: \x00", "%YAML 1.1\n---\nname: x", bomb(),
 	} {
 		f.Add([]byte(seed))

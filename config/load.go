@@ -112,7 +112,8 @@ func (s *schema) validate(v reflect.Value, path string, n *node, found *problems
 	}
 }
 
-// guard turns a panic of the application's code into an error: a value that makes it panic is refused like one it returns an error for.
+// guard turns a panic of the application's code into an error: a value that makes it panic is refused like one it returns
+// an error for.
 func guard(what string, f func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {

@@ -105,40 +105,93 @@ func TestRefusals(t *testing.T) {
 		"number for a text":     {text: "name: 1.10", want: `config: a.yaml:1: name: must be a text, not a number; put it in quotes`},
 		"yes for a text":        {text: "name: true", want: `config: a.yaml:1: name: must be a text, not true or false; put it in quotes`},
 		"yes for a bool":        {text: "http: {tls: yes}", want: `config: a.yaml:1: http.tls: must be true or false, not the text "yes"`},
-		"bare duration":         {text: "http:\n  timeout: 5", want: `config: a.yaml:2: http.timeout: must be a duration such as "5s", not "5"`},
-		"too large":             {text: "db: {pool: 256}", want: `config: a.yaml:1: db.pool: must be 0 or more and fit in uint8, not "256"`},
-		"negative":              {text: "db: {pool: -1}", want: `config: a.yaml:1: db.pool: must be 0 or more and fit in uint8, not "-1"`},
-		"octal":                 {text: "db: {pool: 010}", want: `config: a.yaml:1: db.pool: must be an integer in plain digits, not "010"`},
-		"fraction":              {text: "db: {pool: 1.5}", want: `config: a.yaml:1: db.pool: must be an integer in plain digits, not "1.5"`},
-		"not a number":          {text: "ratio: .nan", want: `config: a.yaml:1: ratio: must be a number, not ".nan"`},
-		"null":                  {text: "name:", want: `config: a.yaml:1: name: must be a text, not nothing`},
-		"list for a text":       {text: "name: [a]", want: `config: a.yaml:1: name: must be a text, not a list`},
-		"text for a list":       {text: "tags: a", want: `config: a.yaml:1: tags: must be a list, not a text`},
-		"text for a section":    {text: "http: off", want: `config: a.yaml:1: http: must be a section with keys, not a text`},
-		"element":               {text: "tags:\n  - a\n  - 1", want: `config: a.yaml:3: tags[1]: must be a text, not a number; put it in quotes`},
-		"list of sections":      {text: "routes:\n  - path: /\n    role: [x]", want: `config: a.yaml:3: routes[0].role: unknown key; did you mean "roles"?`},
-		"validation":            {text: "limits:\n  login:\n    events: -1", want: `config: a.yaml:3: limits.login.events: must be 0 or more, not -1`},
-		"merge key":             {text: "http: &h {}\ndb:\n  <<: *h", want: `config: a.yaml:3: db: merge keys (<<) are not allowed; name the keys`},
-		"tag":                   {text: "name: !!binary aGk=", want: `config: a.yaml:1: name: the tag !!binary is not allowed`},
-		"odd key":               {text: "? [a]\n: 1", want: `config: a.yaml:1: a key must be a word`},
-		"not YAML":              {text: "name: a\nhttp: [", want: `config: a.yaml:2: not valid YAML: did not find expected node content`},
-		"tab":                   {text: "http:\n\ttls: true", want: `config: a.yaml:2: not valid YAML: found character that cannot start any token`},
-		"list at the top":       {text: "- a", want: `config: a.yaml:1: the file must hold keys and values, not a list`},
-		"empty":                 {text: "", want: `config: a.yaml: the file is empty; write {} if it shall say nothing`},
-		"only comments":         {text: "# nothing\n", want: `config: a.yaml: the file is empty; write {} if it shall say nothing`},
-		"two documents":         {text: "name: a\n---\nname: b", want: `config: a.yaml:2: a second document is not allowed`},
-		"50 MB":                 {text: many + "x", want: `config: a.yaml: is larger than 1048576 bytes`},
-		"deep":                  {text: strings.Repeat("{a: ", 200) + "1" + strings.Repeat("}", 200), want: `config: a.yaml:1: more than 100000 values, or nested deeper than 64, with aliases expanded`},
-		"alias bomb":            {text: bomb(), want: `config: a.yaml:1: more than 100000 values, or nested deeper than 64, with aliases expanded`},
-		"all of them":           {text: "name: 1\nzzz: 2\ndb: {pool: x}", want: "config: a.yaml:1: name: must be a text, not a number; put it in quotes\nconfig: a.yaml:2: zzz: unknown key\nconfig: a.yaml:3: db.pool: must be an integer, not the text \"x\""},
-		"override unknown":      {text: "{}", o: config.Options{Overrides: []string{"http.tmeout=1s"}}, want: `config: override: http.tmeout: unknown key; did you mean "timeout"?`},
-		"override section":      {text: "{}", o: config.Options{Overrides: []string{"http=1"}}, want: `config: override: http: is a section; set one of its keys`},
-		"override below":        {text: "{}", o: config.Options{Overrides: []string{"name.x=1"}}, want: `config: override: name.x: unknown key: name has no keys below it`},
-		"override form":         {text: "{}", o: config.Options{Overrides: []string{"name"}}, want: `config: override: "name" must have the form key=value`},
-		"override type":         {text: "{}", o: config.Options{Overrides: []string{"http.timeout=soon"}}, want: `config: override: http.timeout: must be a duration such as "5s", not "soon"`},
-		"env type":              {text: "{}", o: config.Options{EnvPrefix: "S_", Environ: []string{"S_DB_POOL=x"}}, want: `config: env S_DB_POOL: db.pool: must be an integer in plain digits, not "x"`},
-		"env unknown":           {text: "{}", o: config.Options{EnvPrefix: "S_", Environ: []string{"S_DB_POOOL=1"}}, want: `config: env S_DB_POOOL: sets no key; did you mean "S_DB_POOL"?`},
-		"env name unknown":      {text: "{}", o: config.Options{EnvNames: map[string]string{"DB": "db.dns"}}, want: `config: env DB: db.dns: unknown key; did you mean "dsn"?`},
+		"bare duration": {
+			text: "http:\n  timeout: 5",
+			want: `config: a.yaml:2: http.timeout: must be a duration such as "5s", not "5"`,
+		},
+		"too large":          {text: "db: {pool: 256}", want: `config: a.yaml:1: db.pool: must be 0 or more and fit in uint8, not "256"`},
+		"negative":           {text: "db: {pool: -1}", want: `config: a.yaml:1: db.pool: must be 0 or more and fit in uint8, not "-1"`},
+		"octal":              {text: "db: {pool: 010}", want: `config: a.yaml:1: db.pool: must be an integer in plain digits, not "010"`},
+		"fraction":           {text: "db: {pool: 1.5}", want: `config: a.yaml:1: db.pool: must be an integer in plain digits, not "1.5"`},
+		"not a number":       {text: "ratio: .nan", want: `config: a.yaml:1: ratio: must be a number, not ".nan"`},
+		"null":               {text: "name:", want: `config: a.yaml:1: name: must be a text, not nothing`},
+		"list for a text":    {text: "name: [a]", want: `config: a.yaml:1: name: must be a text, not a list`},
+		"text for a list":    {text: "tags: a", want: `config: a.yaml:1: tags: must be a list, not a text`},
+		"text for a section": {text: "http: off", want: `config: a.yaml:1: http: must be a section with keys, not a text`},
+		"element": {
+			text: "tags:\n  - a\n  - 1",
+			want: `config: a.yaml:3: tags[1]: must be a text, not a number; put it in quotes`,
+		},
+		"list of sections": {
+			text: "routes:\n  - path: /\n    role: [x]",
+			want: `config: a.yaml:3: routes[0].role: unknown key; did you mean "roles"?`,
+		},
+		"validation": {
+			text: "limits:\n  login:\n    events: -1",
+			want: `config: a.yaml:3: limits.login.events: must be 0 or more, not -1`,
+		},
+		"merge key": {
+			text: "http: &h {}\ndb:\n  <<: *h",
+			want: `config: a.yaml:3: db: merge keys (<<) are not allowed; name the keys`,
+		},
+		"tag":      {text: "name: !!binary aGk=", want: `config: a.yaml:1: name: the tag !!binary is not allowed`},
+		"odd key":  {text: "? [a]\n: 1", want: `config: a.yaml:1: a key must be a word`},
+		"not YAML": {text: "name: a\nhttp: [", want: `config: a.yaml:2: not valid YAML: did not find expected node content`},
+		"tab": {
+			text: "http:\n\ttls: true",
+			want: `config: a.yaml:2: not valid YAML: found character that cannot start any token`,
+		},
+		"list at the top": {text: "- a", want: `config: a.yaml:1: the file must hold keys and values, not a list`},
+		"empty":           {text: "", want: `config: a.yaml: the file is empty; write {} if it shall say nothing`},
+		"only comments":   {text: "# nothing\n", want: `config: a.yaml: the file is empty; write {} if it shall say nothing`},
+		"two documents":   {text: "name: a\n---\nname: b", want: `config: a.yaml:2: a second document is not allowed`},
+		"50 MB":           {text: many + "x", want: `config: a.yaml: is larger than 1048576 bytes`},
+		"deep": {
+			text: strings.Repeat("{a: ", 200) + "1" + strings.Repeat("}", 200),
+			want: `config: a.yaml:1: more than 100000 values, or nested deeper than 64, with aliases expanded`,
+		},
+		"alias bomb": {
+			text: bomb(),
+			want: `config: a.yaml:1: more than 100000 values, or nested deeper than 64, with aliases expanded`,
+		},
+		"all of them": {
+			text: "name: 1\nzzz: 2\ndb: {pool: x}",
+			want: "config: a.yaml:1: name: must be a text, not a number; put it in quotes\n" +
+				"config: a.yaml:2: zzz: unknown key\n" +
+				"config: a.yaml:3: db.pool: must be an integer, not the text \"x\"",
+		},
+		"override unknown": {
+			text: "{}", o: config.Options{Overrides: []string{"http.tmeout=1s"}},
+			want: `config: override: http.tmeout: unknown key; did you mean "timeout"?`,
+		},
+		"override section": {
+			text: "{}", o: config.Options{Overrides: []string{"http=1"}},
+			want: `config: override: http: is a section; set one of its keys`,
+		},
+		"override below": {
+			text: "{}", o: config.Options{Overrides: []string{"name.x=1"}},
+			want: `config: override: name.x: unknown key: name has no keys below it`,
+		},
+		"override form": {
+			text: "{}", o: config.Options{Overrides: []string{"name"}},
+			want: `config: override: "name" must have the form key=value`,
+		},
+		"override type": {
+			text: "{}", o: config.Options{Overrides: []string{"http.timeout=soon"}},
+			want: `config: override: http.timeout: must be a duration such as "5s", not "soon"`,
+		},
+		"env type": {
+			text: "{}", o: config.Options{EnvPrefix: "S_", Environ: []string{"S_DB_POOL=x"}},
+			want: `config: env S_DB_POOL: db.pool: must be an integer in plain digits, not "x"`,
+		},
+		"env unknown": {
+			text: "{}", o: config.Options{EnvPrefix: "S_", Environ: []string{"S_DB_POOOL=1"}},
+			want: `config: env S_DB_POOOL: sets no key; did you mean "S_DB_POOL"?`,
+		},
+		"env name unknown": {
+			text: "{}", o: config.Options{EnvNames: map[string]string{"DB": "db.dns"}},
+			want: `config: env DB: db.dns: unknown key; did you mean "dsn"?`,
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -190,7 +243,8 @@ func TestMissingFiles(t *testing.T) {
 
 func TestIgnoredVariables(t *testing.T) {
 	for _, ignore := range []string{"S_PORT", "*"} {
-		store, err := load(t, config.Options{EnvPrefix: "S_", IgnoreEnv: []string{ignore}, Environ: []string{"S_PORT=tcp://1.2.3.4", "S_NAME="}}, "{}")
+		environ := []string{"S_PORT=tcp://1.2.3.4", "S_NAME="}
+		store, err := load(t, config.Options{EnvPrefix: "S_", IgnoreEnv: []string{ignore}, Environ: environ}, "{}")
 		require.NoError(t, err)
 		require.Empty(t, store.Get().Name, "set but empty is the empty text")
 	}

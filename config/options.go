@@ -10,12 +10,14 @@ import (
 type Options struct {
 	// Files are YAML files, later ones over earlier ones.
 	Files []File
-	// EnvPrefix lets variables set keys: the prefix, then the key in capitals with '_' for '.', as SHOP_HTTP_ADDR for http.addr. Keys of a map can
-	// be set when they occur in a file or in the defaults. A list of plain values is separated by commas. Default "": none.
+	// EnvPrefix lets variables set keys: the prefix, then the key in capitals with '_' for '.', as SHOP_HTTP_ADDR for
+	// http.addr. Keys of a map can be set when they occur in a file or in the defaults. A list of plain values is
+	// separated by commas. Default "": none.
 	EnvPrefix string
 	// EnvNames maps further variables to keys, as DATABASE_URL to db.dsn. They are stronger than those with the prefix.
 	EnvNames map[string]string
-	// IgnoreEnv lists variables with the prefix that are not keys; "*" stands for all. Others are refused, so that a typing mistake is found.
+	// IgnoreEnv lists variables with the prefix that are not keys; "*" stands for all. Others are refused, so that a
+	// typing mistake is found.
 	IgnoreEnv []string
 	// Environ are the variables as NAME=value; nil is the environment of the process.
 	Environ []string

@@ -68,8 +68,8 @@ func (p Problem) Error() string {
 // Unwrap gives Err.
 func (p Problem) Unwrap() error { return p.Err }
 
-// Error is what [Load] and [Store.Reload] refuse settings with: all problems, in the order of the layers and of the lines. The same sources
-// give the same text.
+// Error is what [Load] and [Store.Reload] refuse settings with: all problems, in the order of the layers and of the
+// lines. The same sources give the same text.
 type Error struct{ Problems []Problem }
 
 // Error has one line for each problem.
@@ -90,8 +90,8 @@ func (e *Error) Unwrap() []error {
 	return errs
 }
 
-// Invalid is an error for a Validate method that concerns one key of the struct, given as a path from there; its origin is then found:
-// config.Invalid("timeout", "must be positive, not %v", c.Timeout).
+// Invalid is an error for a Validate method that concerns one key of the struct, given as a path from there; its origin
+// is then found: config.Invalid("timeout", "must be positive, not %v", c.Timeout).
 func Invalid(key, format string, args ...any) error {
 	return &invalidError{key: key, err: fmt.Errorf(format, args...)}
 }
@@ -138,7 +138,8 @@ func (p problems) err(files []File) error {
 	return &Error{Problems: p}
 }
 
-// leaves splits what errors.Join joined, at all depths; an error that only wraps several others has a text of its own and stays whole.
+// leaves splits what errors.Join joined, at all depths; an error that only wraps several others has a text of its own and
+// stays whole.
 func leaves(err error) []error {
 	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // this very error, not one below it
 	if !ok {

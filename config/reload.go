@@ -36,8 +36,8 @@ type Reload struct {
 
 func environ() []string { return os.Environ() }
 
-// Reload reads the files now, without waiting for them to rest, and applies or refuses what they say, also if nothing changed. It returns
-// nil, an [*Error], the error of a vote, or ctx's when another reload did not end in time.
+// Reload reads the files now, without waiting for them to rest, and applies or refuses what they say, also if nothing
+// changed. It returns nil, an [*Error], the error of a vote, or ctx's when another reload did not end in time.
 func (s *Store[T]) Reload(ctx context.Context) error {
 	if !s.takeTurn(ctx) {
 		return ctx.Err()

@@ -278,7 +278,8 @@ func TestVotes(t *testing.T) {
 	require.Equal(t, []int{1, 3}, told)
 }
 
-// TestReadersSeeOneGeneration (F-CFG-1, F-CFG-5, G1): readers hammer the store and two views while files change as fast as they can.
+// TestReadersSeeOneGeneration (F-CFG-1, F-CFG-5, G1): readers hammer the store and two views while files change as fast
+// as they can.
 func TestReadersSeeOneGeneration(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "c.yaml")
@@ -328,7 +329,7 @@ func TestReadersSeeOneGeneration(t *testing.T) {
 }
 
 // TestReloadsLeaveNoGoroutines (F-LEAK-1).
-func TestReloadsLeaveNoGoroutines(t *testing.T) { //nolint:paralleltest // counts goroutines
+func TestReloadsLeaveNoGoroutines(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.yaml")
 	write(t, path, pairText(0))
 	l := start(t, config.Options{Debounce: time.Millisecond}, path)

@@ -8,10 +8,12 @@ import (
 
 const redacted = "[redacted]"
 
-// Secret is a string that does not show itself: fmt with every verb, JSON, YAML, text and slog print "[redacted]". Only [Secret.Reveal]
-// gives the value. The zero value is the empty secret. Secrets with the same value are not == to each other; use [Secret.Equal].
+// Secret is a string that does not show itself: fmt with every verb, JSON, YAML, text and slog print "[redacted]". Only
+// [Secret.Reveal] gives the value. The zero value is the empty secret. Secrets with the same value are not == to each
+// other; use [Secret.Equal].
 type Secret struct {
-	// A pointer, because fmt prints unexported fields of a surrounding struct without asking their methods, and follows no pointer there.
+	// A pointer, because fmt prints unexported fields of a surrounding struct without asking their methods, and follows
+	// no pointer there.
 	value *string
 }
 

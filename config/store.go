@@ -54,8 +54,8 @@ type Snapshot[T any] struct {
 	At time.Time
 }
 
-// Load reads all sources over the defaults, checks and validates, and returns a store, or an [*Error] with all problems. It starts nothing: see
-// [Store.Run]. A type T that cannot be filled is an error too.
+// Load reads all sources over the defaults, checks and validates, and returns a store, or an [*Error] with all problems.
+// It starts nothing: see [Store.Run]. A type T that cannot be filled is an error too.
 func Load[T any](ctx context.Context, defaults T, options Options) (*Store[T], error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -91,8 +91,8 @@ func valueOf[T any](v reflect.Value) T {
 	return value
 }
 
-// Get returns the running settings: one atomic load. Read several keys from one result, so that they are of one generation. Do not change what
-// its slices and maps hold.
+// Get returns the running settings: one atomic load. Read several keys from one result, so that they are of one
+// generation. Do not change what its slices and maps hold.
 func (s *Store[T]) Get() T { return s.current.Load().Value }
 
 // Current returns the running settings with their generation.
@@ -101,9 +101,9 @@ func (s *Store[T]) Current() Snapshot[T] { return s.current.Load().Snapshot }
 // Origins lists every key of the running settings with its value, secrets redacted, and where it comes from, ordered by key.
 func (s *Store[T]) Origins() []Setting { return slices.Clone(s.current.Load().settings) }
 
-// Subscribe lets vote decide about each reload that changes a value, before it is applied: an error, or a panic, refuses it whole. Votes
-// must not have effects, since a later vote can still refuse; see [Store.OnChange]. They run one after the other in the goroutine that reloads and
-// must not call Reload. The returned function ends the subscription.
+// Subscribe lets vote decide about each reload that changes a value, before it is applied: an error, or a panic, refuses
+// it whole. Votes must not have effects, since a later vote can still refuse; see [Store.OnChange]. They run one after
+// the other in the goroutine that reloads and must not call Reload. The returned function ends the subscription.
 func (s *Store[T]) Subscribe(vote func(old, next T) error) (cancel func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -117,8 +117,8 @@ func (s *Store[T]) Subscribe(vote func(old, next T) error) (cancel func()) {
 	}
 }
 
-// OnChange calls f after each reload that changed a value, in the goroutine that reloads. f must not call Reload. The returned function
-// ends the subscription.
+// OnChange calls f after each reload that changed a value, in the goroutine that reloads. f must not call Reload. The
+// returned function ends the subscription.
 func (s *Store[T]) OnChange(f func(old, next T)) (cancel func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,7 +132,8 @@ func (s *Store[T]) OnChange(f func(old, next T)) (cancel func()) {
 	}
 }
 
-// Run follows the files until ctx is done, then returns nil. Only one Run at a time; a second returns an error. Without files it only waits.
+// Run follows the files until ctx is done, then returns nil. Only one Run at a time; a second returns an error. Without
+// files it only waits.
 func (s *Store[T]) Run(ctx context.Context) error {
 	if !s.running.CompareAndSwap(false, true) {
 		return errors.New("config: Run is running already")

@@ -30,8 +30,8 @@ func (s BreakerState) String() string {
 	return names[s]
 }
 
-// breaker decides who may pass. failsafe-go's breaker counts results and knows thresholds and cooldown; its own admission is not used,
-// so that a permit can come back without a result and a result of an older state is recognised.
+// breaker decides who may pass. failsafe-go's breaker counts results and knows thresholds and cooldown; its own admission
+// is not used, so that a permit can come back without a result and a result of an older state is recognised.
 type breaker struct {
 	policy string
 	cfg    Breaker
@@ -58,8 +58,8 @@ func newBreaker(policy string, cfg Breaker, emit func(StateChange)) *breaker {
 
 func newCounter(cfg Breaker) circuitbreaker.CircuitBreaker[any] {
 	return circuitbreaker.NewBuilder[any]().
-		WithFailureThresholdPeriod(uint(cfg.Failures), cfg.Window). //nolint:gosec // validated: 1 to 100000
-		WithSuccessThreshold(uint(cfg.Probes)).                     //nolint:gosec // validated: 1 to 1000
+		WithFailureThresholdPeriod(uint(cfg.Failures), cfg.Window).
+		WithSuccessThreshold(uint(cfg.Probes)).
 		WithDelay(cfg.Cooldown).
 		Build()
 }

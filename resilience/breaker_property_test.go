@@ -83,8 +83,8 @@ type flight struct {
 	done       chan struct{}
 }
 
-// TestBreakerFollowsTheModel (B1, B2) interleaves calls that are in flight together with time and all ways to end a call, and compares
-// every admission and every transition with the model.
+// TestBreakerFollowsTheModel (B1, B2) interleaves calls that are in flight together with time and all ways to end a call,
+// and compares every admission and every transition with the model.
 func TestBreakerFollowsTheModel(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -54,7 +54,7 @@ func (r Retry) delay(attempt int, asked time.Duration) (d time.Duration, ok bool
 	}
 	bound = min(bound, r.Cap)
 	if !r.DisableJitter {
-		bound = time.Duration(rand.Int64N(int64(bound) + 1)) //nolint:gosec // spreads load, keeps no secret
+		bound = time.Duration(rand.Int64N(int64(bound) + 1))
 	}
 	return max(bound, asked), true
 }

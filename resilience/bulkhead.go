@@ -19,7 +19,7 @@ type bulkhead struct {
 func newBulkhead(policy string, cfg Bulkhead) *bulkhead {
 	b := &bulkhead{policy: policy, cfg: cfg}
 	if cfg.Max > 0 {
-		b.permits = failsafebulkhead.New[any](uint(cfg.Max)) //nolint:gosec // validated: up to 1000000
+		b.permits = failsafebulkhead.New[any](uint(cfg.Max))
 	}
 	return b
 }

@@ -15,9 +15,12 @@ type Config struct {
 	Timeout time.Duration
 	// DisableTimeout leaves attempts to the caller's deadline alone.
 	DisableTimeout bool
-	Retry          Retry
-	Breaker        Breaker
-	Bulkhead       Bulkhead
+	// Retry repeats failed calls that are marked idempotent.
+	Retry Retry
+	// Breaker stops calls while the dependency fails.
+	Breaker Breaker
+	// Bulkhead bounds the calls in flight; none by default.
+	Bulkhead Bulkhead
 	// Classify says what an error means; nil is [DefaultClassify]. It must be safe for concurrent use.
 	Classify func(error) Outcome `config:"-"`
 	// Hooks receive what happens.
@@ -51,8 +54,8 @@ type Breaker struct {
 	Window time.Duration
 	// Cooldown is how long it stays open before probes are let through. Default 5s.
 	Cooldown time.Duration
-	// Probes is how many calls are let through half-open, no more until all have answered: all must succeed to close it, one failure
-	// opens it again. Default 1, at most 1 000.
+	// Probes is how many calls are let through half-open, no more until all have answered: all must succeed to close it,
+	// one failure opens it again. Default 1, at most 1 000.
 	Probes int
 }
 

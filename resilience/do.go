@@ -16,22 +16,24 @@ type optionFunc func(*callOptions)
 
 func (f optionFunc) apply(o *callOptions) { f(o) }
 
-// Idempotent says that carrying the call out twice has the effect of carrying it out once, so that it may be repeated: reads, writes
-// under an idempotency key. Without it a call is attempted once.
+// Idempotent says that carrying the call out twice has the effect of carrying it out once, so that it may be repeated:
+// reads, writes under an idempotency key. Without it a call is attempted once.
 func Idempotent() Option { return optionFunc(func(o *callOptions) { o.idempotent = true }) }
 
-// Do calls fn under the policy and returns what its last attempt returned; on any error the result is the zero value. fn must obey its
-// context, which ends with the policy's timeout. Do may call fn several times, one after the other, if the call is [Idempotent].
+// Do calls fn under the policy and returns what its last attempt returned; on any error the result is the zero value. fn
+// must obey its context, which ends with the policy's timeout. Do may call fn several times, one after the other, if the
+// call is [Idempotent].
 //
-// Errors to test for: [ErrOpen], [ErrRejected], [ErrTimeout]; [context.Canceled] and [context.DeadlineExceeded] of ctx; and fn's own.
+// Errors to test for: [ErrOpen], [ErrRejected], [ErrTimeout]; [context.Canceled] and [context.DeadlineExceeded] of ctx;
+// and fn's own.
 func Do[R any](ctx context.Context, p *Policy, fn func(context.Context) (R, error), opts ...Option) (R, error) {
 	result, _, err := do(ctx, p, fn, opts)
 	return result, err
 }
 
-// DoOr is [Do] with a fallback for when the dependency failed, timed out, or was not asked because of an open breaker or a full bulkhead.
-// A permanent error and a caller that gave up get no fallback. The fallback has ctx without the policy's timeout; its error is returned
-// joined with the one that led to it.
+// DoOr is [Do] with a fallback for when the dependency failed, timed out, or was not asked because of an open breaker or
+// a full bulkhead. A permanent error and a caller that gave up get no fallback. The fallback has ctx without the policy's
+// timeout; its error is returned joined with the one that led to it.
 func DoOr[R any](ctx context.Context, p *Policy, fn func(context.Context) (R, error),
 	fallback func(context.Context, error) (R, error), opts ...Option,
 ) (R, error) {

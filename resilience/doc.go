@@ -22,10 +22,11 @@
 //
 // # What counts as what
 //
-// [Config.Classify] turns an error into an [Outcome]; see [DefaultClassify]. Whatever it says, an attempt that ends in an error after
-// the caller's context is done is [OutcomeIgnored]: neither success nor failure for the breaker, and not repeated. A call is repeated only
-// when it is marked with [Idempotent], its outcome is a failure, the retry budget allows it, and the wait ends before the caller's
-// deadline. An error with a method RetryAfter() time.Duration sets the least wait.
+// [Config.Classify] turns an error into an [Outcome]; see [DefaultClassify]. Whatever it says, an attempt that ends in an
+// error after the caller's context is done is [OutcomeIgnored]: neither success nor failure for the breaker, and not
+// repeated. A call is repeated only when it is marked with [Idempotent], its outcome is a failure, the retry budget
+// allows it, and the wait ends before the caller's deadline. An error with a method RetryAfter() time.Duration sets the
+// least wait.
 //
 // # Failure semantics
 //
@@ -41,6 +42,7 @@
 // the package resiliencehttp below this one.
 //
 // failsafe-go counts the breaker's results and holds the bulkhead's permits. Which call may pass, when a result still
-// counts, and when to repeat is decided here, because that library has no way to hand back a half-open permit without a result, counts late
-// results in the state they arrive in, and bounds retries by concurrency where a budget per call is needed.
+// counts, and when to repeat is decided here, because that library has no way to hand back a half-open permit without a
+// result, counts late results in the state they arrive in, and bounds retries by concurrency where a budget per call is
+// needed.
 package resilience

@@ -50,8 +50,8 @@ func (e *Error) Unwrap() []error {
 	return []error{e.Kind, e.Err}
 }
 
-// RetryAfter is what is left of an open breaker's cooldown, or what the function's error asked for; 0 when nothing is known. Transports
-// turn it into a Retry-After header.
+// RetryAfter is what is left of an open breaker's cooldown, or what the function's error asked for; 0 when nothing is
+// known. Transports turn it into a Retry-After header.
 func (e *Error) RetryAfter() time.Duration {
 	if e.retryAfter == 0 && e.Err != nil {
 		return retryAfter(e.Err)
@@ -59,9 +59,9 @@ func (e *Error) RetryAfter() time.Duration {
 	return e.retryAfter
 }
 
-// Permanent marks err as the dependency's answer, which asking again would not change: an invalid request, a declined card. It counts as
-// a success for the breaker, because the dependency works, and is not repeated. [errors.Is] and [errors.As] see through it. Permanent(nil)
-// is nil.
+// Permanent marks err as the dependency's answer, which asking again would not change: an invalid request, a declined
+// card. It counts as a success for the breaker, because the dependency works, and is not repeated. [errors.Is] and
+// [errors.As] see through it. Permanent(nil) is nil.
 func Permanent(err error) error {
 	if err == nil {
 		return nil

@@ -16,7 +16,8 @@ type Hooks struct {
 	Rejection func(context.Context, RejectionEvent)
 	// Fallback is called after a fallback ran.
 	Fallback func(context.Context, FallbackEvent)
-	// Call is called once for each call when all its attempts are over, before a fallback. It is not called when the function panics.
+	// Call is called once for each call when all its attempts are over, before a fallback. It is not called when the
+	// function panics.
 	Call func(context.Context, CallEvent)
 }
 

@@ -10,8 +10,8 @@ type Outcome int
 
 // The outcomes.
 const (
-	// OutcomeFailure: the dependency is not well. The breaker counts it, an idempotent call is repeated, a fallback applies. An unknown
-	// value means this too.
+	// OutcomeFailure: the dependency is not well. The breaker counts it, an idempotent call is repeated, a fallback
+	// applies. An unknown value means this too.
 	OutcomeFailure Outcome = iota
 	// OutcomeSuccess: the dependency did its work.
 	OutcomeSuccess

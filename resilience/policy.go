@@ -38,10 +38,11 @@ func New(cfg Config) (*Policy, error) {
 // Name is the policy's name.
 func (p *Policy) Name() string { return p.name }
 
-// Update applies new settings to calls that begin from now on. State lives on where its settings did not change: a new Window gives a
-// fresh, closed breaker (an order by ForceOpen or ForceClosed stays), a new Timeout does not. While calls that began under another
-// Bulkhead.Max finish, the sum may exceed the new bound. Functions that cfg does not set, as it cannot when it was read from a file, stay
-// as they were. On an error, which joins all problems, nothing changes. The name must stay.
+// Update applies new settings to calls that begin from now on. State lives on where its settings did not change: a new
+// Window gives a fresh, closed breaker (an order by ForceOpen or ForceClosed stays), a new Timeout does not. While calls
+// that began under another Bulkhead.Max finish, the sum may exceed the new bound. Functions that cfg does not set, as it
+// cannot when it was read from a file, stay as they were. On an error, which joins all problems, nothing changes. The
+// name must stay.
 func (p *Policy) Update(cfg Config) error {
 	old := p.core.Load().cfg
 	cfg.Hooks = cfg.Hooks.orElse(old.Hooks)
@@ -116,8 +117,8 @@ func (p *Policy) State() State {
 	return s
 }
 
-// ForceOpen makes the policy refuse every call for d, then return to where the breaker was. d must be positive and at most 24 hours, so
-// that an order given in haste cannot be forgotten.
+// ForceOpen makes the policy refuse every call for d, then return to where the breaker was. d must be positive and at
+// most 24 hours, so that an order given in haste cannot be forgotten.
 func (p *Policy) ForceOpen(d time.Duration) error { return p.force(Open, d) }
 
 // ForceClosed lets every call pass for d, whatever the results. Limits as [Policy.ForceOpen].
@@ -128,7 +129,8 @@ func (p *Policy) Unforce() {
 	p.order((*breaker).release)
 }
 
-// order gives an order to the breaker, and again if an Update put another in its place meanwhile. No lock is held, as hooks run in it.
+// order gives an order to the breaker, and again if an Update put another in its place meanwhile. No lock is held, as
+// hooks run in it.
 func (p *Policy) order(give func(*breaker)) {
 	for {
 		b := p.core.Load().breaker

@@ -110,7 +110,8 @@ func TestBudgetHoldsInAnOutage(t *testing.T) {
 	})
 }
 
-// TestNothingOutlivesTheCallersDeadline (T1): attempts, waits and timeouts together end by the deadline, and no attempt begins after it.
+// TestNothingOutlivesTheCallersDeadline (T1): attempts, waits and timeouts together end by the deadline, and no attempt
+// begins after it.
 func TestNothingOutlivesTheCallersDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -11,6 +11,8 @@ import (
 
 // Set holds the policies of an application by name, so that all users of a name share its state. It is safe for concurrent use.
 type Set struct {
+	updateMu sync.Mutex // one update at a time
+
 	mu       sync.RWMutex
 	policies map[string]*Policy
 }
@@ -42,17 +44,21 @@ func (s *Set) Policies() []*Policy {
 	return slices.SortedFunc(maps.Values(s.policies), func(a, b *Policy) int { return strings.Compare(a.name, b.name) })
 }
 
-// Update applies a whole new list, as after a reload of the configuration: known names get their new settings as by [Policy.Update], new
-// names are added, and all known names must be present, because somebody may hold them. On an error, that of [Set.Check], nothing changes.
+// Update applies a whole new list, as after a reload of the configuration: known names get their new settings as by
+// [Policy.Update], new names are added, and all known names must be present, because somebody may hold them. On an error,
+// that of [Set.Check], nothing changes.
+//
+// Hooks must not call Update.
 func (s *Set) Update(configs ...Config) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.checkLocked(configs); err != nil {
+	s.updateMu.Lock()
+	defer s.updateMu.Unlock()
+	if err := s.Check(configs...); err != nil {
 		return err
 	}
 	var problems []error // none, as all was checked
 	for _, cfg := range configs {
-		if p, ok := s.policies[cfg.Name]; ok {
+		// Not under mu: the hooks of a policy may ask the set.
+		if p, err := s.Policy(cfg.Name); err == nil {
 			problems = append(problems, p.Update(cfg))
 			continue
 		}
@@ -61,12 +67,19 @@ func (s *Set) Update(configs ...Config) error {
 			problems = append(problems, err)
 			continue
 		}
-		s.policies[cfg.Name] = p
+		s.add(p)
 	}
 	return errors.Join(problems...)
 }
 
-// Check tells whether [Set.Update] would accept the list, and joins all problems: invalid settings, names given twice, names missing.
+func (s *Set) add(p *Policy) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.policies[p.name] = p
+}
+
+// Check tells whether [Set.Update] would accept the list, and joins all problems: invalid settings, names given twice,
+// names missing.
 func (s *Set) Check(configs ...Config) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

@@ -77,3 +77,27 @@ func TestUpdateKeepsFunctions(t *testing.T) {
 	require.Equal(t, resilience.Closed, p.State().Breaker)
 	require.Equal(t, [2]int{1, 1}, [2]int{first, second})
 }
+
+// TestHooksMayAskTheSetDuringAnUpdate: new breaker settings close an open breaker, and the hook that hears of it looks around.
+func TestHooksMayAskTheSetDuringAnUpdate(t *testing.T) {
+	t.Parallel()
+	var set *resilience.Set
+	var changes []resilience.StateChange
+	config := func(failures int) resilience.Config {
+		return resilience.Config{Name: "a", Breaker: resilience.Breaker{Failures: failures}, Hooks: resilience.Hooks{
+			StateChange: func(c resilience.StateChange) {
+				changes = append(changes, c)
+				_, err := set.Policy("a")
+				require.NoError(t, err)
+				require.Len(t, set.Policies(), 1)
+			},
+		}}
+	}
+	set, err := resilience.NewSet(config(1))
+	require.NoError(t, err)
+	_, _ = call(t.Context(), set.Policies()[0], errDown)
+	require.NoError(t, set.Update(config(2)))
+	require.Len(t, changes, 2)
+	require.Equal(t, resilience.Closed, changes[1].To)
+	require.True(t, changes[1].Forced)
+}

@@ -7,8 +7,8 @@
 //		fx.Provide(func(s *config.Store[Settings]) HTTPConfig { return s.Get().HTTP }),
 //	)
 //
-// Sources that are not valid fail the start of the application. The files are followed from OnStart to OnStop; what a reload says goes to the
-// Hooks of the options.
+// Sources that are not valid fail the start of the application. The files are followed from OnStart to OnStop; what a
+// reload says goes to the Hooks of the options.
 package configfx
 
 import (

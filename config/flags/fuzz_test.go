@@ -11,9 +11,11 @@ import (
 // FuzzLoad: whatever a file holds, it is refused or every evaluation gives a value, twice the same, without a panic.
 func FuzzLoad(f *testing.F) {
 	for _, seed := range []string{
-		mixed, onOff("true"), onOff(`{"fractional": [["on", 10], ["off", 90]]}`), onOff(`{"fractional": [{"cat": [{"var": "a"}, "x"]}, ["on"]]}`),
+		mixed, onOff("true"), onOff(`{"fractional": [["on", 10], ["off", 90]]}`),
+		onOff(`{"fractional": [{"cat": [{"var": "a"}, "x"]}, ["on"]]}`),
 		onOff(`{"if": [{"in": ["x", {"var": "list"}]}, "on", "off"]}`), onOff(`{"<": [1, {"var": "n"}, 3]}`), onOff(`[1, {"var": ["x", {}]}]`),
-		`{"flags": {}}`, `[[[[`, `{"a": 1, "a": 2}`, "\ufeff{}", onOff(`{"or": []}`), onOff(`{"and": [[], {"!": {"==": [null, 0]}}]}`), `{"flags": {"f": 1e999}}`,
+		`{"flags": {}}`, `[[[[`, `{"a": 1, "a": 2}`, "\ufeff{}", onOff(`{"or": []}`),
+		onOff(`{"and": [[], {"!": {"==": [null, 0]}}]}`), `{"flags": {"f": 1e999}}`,
 	} {
 		f.Add([]byte(seed), "u1", "x")
 	}

@@ -49,8 +49,8 @@ func as[T any](v any) (T, bool) {
 // Key is the flag's key.
 func (h Handle[T]) Key() string { return h.key }
 
-// Get gives the value for the subject of ctx. It never fails; see [Handle.Evaluate] for why a value is what it is. A zero handle, or one of a
-// nil set, gives its default.
+// Get gives the value for the subject of ctx. It never fails; see [Handle.Evaluate] for why a value is what it is. A zero
+// handle, or one of a nil set, gives its default.
 func (h Handle[T]) Get(ctx context.Context) T { return h.Evaluate(ctx).Value }
 
 // Evaluate gives the value with how it came about, and tells [Hooks.Evaluation].

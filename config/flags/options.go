@@ -25,7 +25,8 @@ type Options struct {
 
 // Hooks receive what happens in a set. All are optional, must be safe for concurrent use, and should return quickly.
 type Hooks struct {
-	// Evaluation is called for each evaluation, in the goroutine that asked: for metrics, span events and the exposures of an experiment.
+	// Evaluation is called for each evaluation, in the goroutine that asked: for metrics, span events and the exposures
+	// of an experiment.
 	Evaluation func(context.Context, Evaluation)
 	// Reload is called for each reload that was applied or refused.
 	Reload func(Reload)

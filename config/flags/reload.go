@@ -9,8 +9,9 @@ import (
 	"github.com/marty-framework/mmf/config/internal/watch"
 )
 
-// Run follows the files until ctx is done, then returns nil: a changed content that rests is validated whole and exchanged at once, or
-// refused with the last good flags kept. Only one Run at a time; a second returns an error. Without files it only waits.
+// Run follows the files until ctx is done, then returns nil: a changed content that rests is validated whole and
+// exchanged at once, or refused with the last good flags kept. Only one Run at a time; a second returns an error. Without
+// files it only waits.
 func (s *Set) Run(ctx context.Context) error {
 	if !s.running.CompareAndSwap(false, true) {
 		return errors.New("flags: Run is running already")
@@ -39,8 +40,8 @@ func (s *Set) Run(ctx context.Context) error {
 	})
 }
 
-// Reload reads the files now, without waiting for them to rest, and applies or refuses what they say. Hooks must not call it. It returns nil,
-// the problems as [Load] does, or ctx's error when another reload did not end in time.
+// Reload reads the files now, without waiting for them to rest, and applies or refuses what they say. Hooks must not call
+// it. It returns nil, the problems as [Load] does, or ctx's error when another reload did not end in time.
 func (s *Set) Reload(ctx context.Context) error {
 	if !s.takeTurn(ctx) {
 		return ctx.Err()

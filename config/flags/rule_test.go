@@ -12,7 +12,8 @@ import (
 func TestRules(t *testing.T) {
 	t.Parallel()
 	attributes := map[string]any{
-		"role": "admin", "age": 42, "price": 9.5, "vip": true, "roles": []string{"customer", "admin"}, "zero": 0, "empty": "", "none": []string{},
+		"role": "admin", "age": 42, "price": 9.5, "vip": true, "roles": []string{"customer", "admin"},
+		"zero": 0, "empty": "", "none": []string{},
 		"address": map[string]any{"country": "DE", "zip": "010"}, "nothing": nil, "func": func() {}, "text42": "42", "email": "ann@example.com",
 	}
 	tests := map[string]bool{
@@ -69,7 +70,8 @@ func TestRules(t *testing.T) {
 		t.Run(rule, func(t *testing.T) {
 			t.Parallel()
 			// The rule's answer true or false names a variant, as in flagd.
-			set := parse(t, strings.NewReplacer(`"on": true, "off": false`, `"on": true, "off": false, "true": true, "false": false`).Replace(onOff(rule)))
+			text := strings.Replace(onOff(rule), `"off": false`, `"off": false, "true": true, "false": false`, 1)
+			set := parse(t, text)
 			ctx := flags.WithSubject(t.Context(), "u1", attributes)
 			d := flags.Bool(set, "f", !want).Evaluate(ctx)
 			require.Equal(t, want, d.Value)
@@ -84,19 +86,28 @@ func TestRefusedFiles(t *testing.T) {
 	deep := strings.Repeat(`{"!": [`, 40) + "1" + strings.Repeat("]}", 40)
 	broad := `{"or": [` + strings.TrimSuffix(strings.Repeat("1,", 100_001), ",") + "]}"
 	tests := map[string]struct{ text, want string }{
-		"empty":            {" ", "flags: Options.Data:1: the file is empty"},
-		"half":             {`{"flags": {`, "flags: Options.Data:1: not valid JSON: unexpected EOF"},
-		"more":             {`{"flags": {}} {}`, "there is something after the end"},
-		"duplicate":        {"{\"flags\": {},\n\"flags\": {}}", `flags: Options.Data:2: not valid JSON: the key "flags" is here twice`},
-		"list":             {`[]`, "flags: Options.Data:1: the file: must be an object with flags"},
-		"no flags":         {`{}`, "flags: must be an object of flags by key"},
-		"evaluators":       {`{"flags": {}, "$evaluators": {}}`, "$evaluators: unknown or unsupported"},
-		"no state":         {`{"flags": {"f": {"variants": {"on": true}}}}`, "flags.f: state is missing"},
-		"state":            {`{"flags": {"f": {"state": "on", "variants": {"on": true}}}}`, "flags.f.state: must be ENABLED or DISABLED"},
-		"no variants":      {`{"flags": {"f": {"state": "ENABLED", "variants": {}}}}`, "must be an object with at least one variant"},
-		"mixed":            {`{"flags": {"f": {"state": "ENABLED", "variants": {"a": true, "b": "x"}}}}`, "flags.f.variants.b: is a string where the others are a boolean"},
-		"null variant":     {`{"flags": {"f": {"state": "ENABLED", "variants": {"a": null}}}}`, "must be a boolean, a string, a number or an object"},
-		"default":          {strings.Replace(onOff("null"), `"defaultVariant": "off"`, `"defaultVariant": "of"`, 1), "flags: Options.Data:2: flags.f.defaultVariant: must be one of the variants: off, on"},
+		"empty":       {" ", "flags: Options.Data:1: the file is empty"},
+		"half":        {`{"flags": {`, "flags: Options.Data:1: not valid JSON: unexpected EOF"},
+		"more":        {`{"flags": {}} {}`, "there is something after the end"},
+		"duplicate":   {"{\"flags\": {},\n\"flags\": {}}", `flags: Options.Data:2: not valid JSON: the key "flags" is here twice`},
+		"list":        {`[]`, "flags: Options.Data:1: the file: must be an object with flags"},
+		"no flags":    {`{}`, "flags: must be an object of flags by key"},
+		"evaluators":  {`{"flags": {}, "$evaluators": {}}`, "$evaluators: unknown or unsupported"},
+		"no state":    {`{"flags": {"f": {"variants": {"on": true}}}}`, "flags.f: state is missing"},
+		"state":       {`{"flags": {"f": {"state": "on", "variants": {"on": true}}}}`, "flags.f.state: must be ENABLED or DISABLED"},
+		"no variants": {`{"flags": {"f": {"state": "ENABLED", "variants": {}}}}`, "must be an object with at least one variant"},
+		"mixed": {
+			`{"flags": {"f": {"state": "ENABLED", "variants": {"a": true, "b": "x"}}}}`,
+			"flags.f.variants.b: is a string where the others are a boolean",
+		},
+		"null variant": {
+			`{"flags": {"f": {"state": "ENABLED", "variants": {"a": null}}}}`,
+			"must be a boolean, a string, a number or an object",
+		},
+		"default": {
+			strings.Replace(onOff("null"), `"defaultVariant": "off"`, `"defaultVariant": "of"`, 1),
+			"flags: Options.Data:2: flags.f.defaultVariant: must be one of the variants: off, on",
+		},
 		"typo":             {strings.Replace(onOff("null"), "targeting", "targetting", 1), "flags.f.targetting: unknown; known: state"},
 		"operator":         {onOff(`{"sem_ver": ["1", ">", "2"]}`), `flags: Options.Data:2: flags.f.targeting: unknown operator "sem_ver"`},
 		"two operators":    {onOff(`{"==": [1, 1], "!": 1}`), "a rule is an object with one operator, not 2"},

@@ -38,8 +38,8 @@ type override struct {
 	until   time.Time
 }
 
-// Load reads and validates all sources. It starts nothing: see [Set.Run]. The error joins all problems, with file, line and flag; a missing
-// file matches [io/fs.ErrNotExist].
+// Load reads and validates all sources. It starts nothing: see [Set.Run]. The error joins all problems, with file, line
+// and flag; a missing file matches [io/fs.ErrNotExist].
 func Load(ctx context.Context, options Options) (*Set, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -121,9 +121,9 @@ func (s *Set) Generation() uint64 { return s.state.Load().generation }
 // ErrUnknown is returned by [Set.Override] for a flag or variant that does not exist.
 var ErrUnknown = errors.New("unknown flag or variant")
 
-// Override makes a flag give a variant to everybody, also when it is disabled, until a moment that must be ahead: what a person does in haste ends by
-// itself. It concerns this process only and is lost with it. While a reload has taken the variant away, it has no effect. The error
-// matches [ErrUnknown], or says that the moment has passed.
+// Override makes a flag give a variant to everybody, also when it is disabled, until a moment that must be ahead: what a
+// person does in haste ends by itself. It concerns this process only and is lost with it. While a reload has taken the
+// variant away, it has no effect. The error matches [ErrUnknown], or says that the moment has passed.
 func (s *Set) Override(key, variant string, until time.Time) error {
 	f, ok := s.state.Load().flags[key]
 	if !ok {

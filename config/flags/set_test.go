@@ -97,7 +97,9 @@ func TestOverridesEndByThemselves(t *testing.T) {
 		require.False(t, express.Get(flags.WithSubject(t.Context(), "u7", nil)))
 		require.True(t, gone.Get(t.Context()), "also a disabled flag")
 		require.Equal(t, flags.ReasonOverride, express.Evaluate(t.Context()).Reason)
-		require.Equal(t, flags.Evaluation{Flag: "express", Variant: "off", Reason: flags.ReasonOverride, Subject: "u7", Generation: 1}, evaluated[0])
+		require.Equal(t, flags.Evaluation{
+			Flag: "express", Variant: "off", Reason: flags.ReasonOverride, Subject: "u7", Generation: 1,
+		}, evaluated[0])
 		time.Sleep(time.Minute)
 		require.True(t, express.Get(t.Context()))
 		for _, f := range set.Flags() {
@@ -119,7 +121,9 @@ func TestLaterFilesReplaceFlags(t *testing.T) {
 	require.True(t, flags.Bool(set, "express", false).Get(t.Context()))
 	all := set.Flags()
 	require.Len(t, all, 8)
-	require.Equal(t, flags.Flag{Key: "banner", Enabled: true, Type: "string", Variants: []string{"a", "b"}, DefaultVariant: "b", Targeting: true}, all[0])
+	require.Equal(t, flags.Flag{
+		Key: "banner", Enabled: true, Type: "string", Variants: []string{"a", "b"}, DefaultVariant: "b", Targeting: true,
+	}, all[0])
 }
 
 // TestReload (S25, F-FLG-1): an edit takes effect by itself, whole; a bad one leaves the last good flags.

@@ -13,9 +13,9 @@ type subject struct {
 
 type subjectKey struct{}
 
-// WithSubject says for whom flags are evaluated from here on: a stable key, such as a customer's id, by which rollouts split, and attributes for rules.
-// Attributes are copied: booleans, strings, numbers of any type, and slices and string-keyed maps of those; others read as null. The
-// subject replaces that of ctx.
+// WithSubject says for whom flags are evaluated from here on: a stable key, such as a customer's id, by which rollouts
+// split, and attributes for rules. Attributes are copied: booleans, strings, numbers of any type, and slices and
+// string-keyed maps of those; others read as null. The subject replaces that of ctx.
 func WithSubject(ctx context.Context, key string, attributes map[string]any) context.Context {
 	s := &subject{key: key, attributes: make(map[string]any, len(attributes))}
 	for name, v := range attributes {

@@ -6,9 +6,10 @@
 //		fx.Invoke(func(set *resilience.Set) { … }),
 //	)
 //
-// The application supplies the configurations, and optionally [resilience.Hooks], which are called besides those of each configuration. To
-// follow a live configuration, let a subscriber vote with [resilience.Set.Check] and apply with [resilience.Set.Update]. Policies have
-// nothing to start or stop. A configuration that is not valid fails the start of the application.
+// The application supplies the configurations, and optionally [resilience.Hooks], which are called besides those of each
+// configuration. To follow a live configuration, let a subscriber vote with [resilience.Set.Check] and apply with
+// [resilience.Set.Update]. Policies have nothing to start or stop. A configuration that is not valid fails the start of
+// the application.
 package resiliencefx
 
 import (

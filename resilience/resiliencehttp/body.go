@@ -2,6 +2,7 @@ package resiliencehttp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -12,8 +13,8 @@ import (
 // limit is the context of an attempt's request. It lives longer than the attempt, until the body is closed, but not past the
 // attempt's deadline.
 type limit struct {
-	ctx    context.Context //nolint:containedctx // the life of one request, handed to one Clone
-	caller context.Context //nolint:containedctx // as above
+	ctx    context.Context
+	caller context.Context
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
 }
@@ -41,7 +42,7 @@ func (l *limit) end() {
 
 // explain makes an error that the timer caused match ErrTimeout and DeadlineExceeded, as the transport saw only a cancel.
 func (l *limit) explain(err error) error {
-	if l.caller.Err() == nil && context.Cause(l.ctx) == resilience.ErrTimeout { //nolint:errorlint // our own value
+	if l.caller.Err() == nil && errors.Is(context.Cause(l.ctx), resilience.ErrTimeout) {
 		return fmt.Errorf("resiliencehttp: %w: %w (%w)", resilience.ErrTimeout, context.DeadlineExceeded, err)
 	}
 	return err
@@ -55,7 +56,7 @@ type body struct {
 
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // a reader returns EOF itself
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = b.limit.explain(err)
 	}
 	return n, err

@@ -17,13 +17,14 @@ func setDeadline(ctx context.Context, h http.Header) {
 	}
 }
 
-// Deadline limits requests to what [DeadlineHeader] says, and to longest where it is absent, invalid or larger. A longest of 0 or less
-// limits nothing by itself. The handler must obey the request's context; what it answers after the end is up to it.
+// Deadline limits requests to what [DeadlineHeader] says, and to longest where it is absent, invalid or larger. A longest
+// of 0 or less limits nothing by itself. The handler must obey the request's context; what it answers after the end is up
+// to it.
 func Deadline(longest time.Duration, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		limit := longest
 		if ms, err := strconv.ParseUint(r.Header.Get(DeadlineHeader), 10, 31); err == nil && ms > 0 {
-			if asked := time.Duration(ms) * time.Millisecond; limit <= 0 || asked < limit { //nolint:gosec // 31 bits
+			if asked := time.Duration(ms) * time.Millisecond; limit <= 0 || asked < limit {
 				limit = asked
 			}
 		}

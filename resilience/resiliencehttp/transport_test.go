@@ -172,7 +172,7 @@ func TestRefusedRequestClosesItsBody(t *testing.T) {
 		t.Error("reached")
 		return nil, errors.New("reached")
 	}))}
-	_, err = client.Do(req) //nolint:bodyclose // there is none
+	_, err = client.Do(req)
 	require.ErrorIs(t, err, resilience.ErrOpen)
 	require.True(t, body.closed)
 }
@@ -188,7 +188,7 @@ func TestOpenBreakerAfterFailures(t *testing.T) {
 			bodies = append(bodies, body)
 			return resp, nil
 		}))
-		_, err := rt.RoundTrip(request(t, "GET", "")) //nolint:bodyclose // there is none
+		_, err := rt.RoundTrip(request(t, "GET", ""))
 		require.ErrorIs(t, err, resilience.ErrOpen)
 		var status *resiliencehttp.StatusError
 		require.ErrorAs(t, err, &status)
@@ -243,7 +243,7 @@ func TestTimeoutBeforeTheHeaders(t *testing.T) {
 			<-r.Context().Done()
 			return nil, r.Context().Err()
 		}))
-		_, err := rt.RoundTrip(request(t, "POST", "x")) //nolint:bodyclose // there is none
+		_, err := rt.RoundTrip(request(t, "POST", "x"))
 		require.ErrorIs(t, err, resilience.ErrTimeout)
 		require.Equal(t, resilience.Open, p.State().Breaker)
 	})
@@ -301,7 +301,7 @@ func ExampleTransport() {
 	base := &http.Transport{}
 	defer base.CloseIdleConnections()
 	client := http.Client{Transport: resiliencehttp.Transport(catalog, base)}
-	resp, err := client.Get(server.URL) //nolint:noctx // an example
+	resp, err := client.Get(server.URL)
 	if err != nil {
 		fmt.Println(err)
 		return

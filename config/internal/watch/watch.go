@@ -60,7 +60,7 @@ func readFile(path string, maxBytes int64) ([]byte, error) {
 	if info.Size() > maxBytes {
 		return nil, tooLarge
 	}
-	f, err := os.Open(path) //nolint:gosec // the application names its own files
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, plain(err)
 	}
@@ -96,8 +96,8 @@ type Options struct {
 	Degraded func(error)
 }
 
-// Run calls changed with the content of the files each time it differs from that of the call before, at first from last. It returns nil
-// when ctx is done.
+// Run calls changed with the content of the files each time it differs from that of the call before, at first from last.
+// It returns nil when ctx is done.
 func Run(ctx context.Context, paths []string, o Options, last Digest, changed func(context.Context, []Content, Digest)) error {
 	w := newDirs(paths, o.Degraded)
 	defer w.close()
@@ -120,8 +120,8 @@ func Run(ctx context.Context, paths []string, o Options, last Digest, changed fu
 	}
 }
 
-// settle reads until two reads in a row agree, so that a file that is being written, or a set of files that is being exchanged, is read
-// when it is complete.
+// settle reads until two reads in a row agree, so that a file that is being written, or a set of files that is being
+// exchanged, is read when it is complete.
 func settle(ctx context.Context, paths []string, o Options, last Digest) ([]Content, Digest) {
 	contents, digest := Read(paths, o.MaxBytes)
 	for range maxRounds {

@@ -108,7 +108,9 @@ func TestUnknownPathsAndMethodsAreProblems(t *testing.T) {
 func TestSecurityHeadersCanBeReplacedByAHandler(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, service.Config{}, service.Deps{})
-	f.handle(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Security-Policy", "default-src 'self'") })
+	f.handle(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Security-Policy", "default-src 'self'")
+	})
 	h := f.do(t, http.MethodGet, "/x", "").Header()
 	assert.Equal(t, "default-src 'self'", h.Get("Content-Security-Policy"))
 	assert.Equal(t, "nosniff", h.Get("X-Content-Type-Options"))

@@ -22,9 +22,9 @@ type Engine struct {
 	running  bool
 	worker   *worker // nil while the engine owns nothing
 	watchers map[UID][]chan ending
-	known    bool // definitions are registered in the store
 
 	registerMu sync.Mutex
+	known      bool // definitions are registered in the store
 }
 
 // New checks the definitions and makes an engine. It does not touch the store. The error joins every problem of the
@@ -67,8 +67,9 @@ func (e *Engine) add(s *shape) error {
 	return nil
 }
 
-// register makes the store know the definitions, once.
-func (e *Engine) register(ctx context.Context) error {
+// Register makes the store know the definitions; an error matches [ErrShapeChanged] when one changed without a new version.
+// Run and Start do it by themselves; a process that only uses [Def.StartTx] calls it once, before.
+func (e *Engine) Register(ctx context.Context) error {
 	e.registerMu.Lock()
 	defer e.registerMu.Unlock()
 	if e.known {
@@ -97,7 +98,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		e.running = false
 		e.mu.Unlock()
 	}()
-	if err := e.register(ctx); err != nil {
+	if err := e.Register(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -119,6 +120,12 @@ func (e *Engine) Run(ctx context.Context) error {
 		case <-time.After(pause):
 		}
 	}
+}
+
+func (e *Engine) registered() bool {
+	e.registerMu.Lock()
+	defer e.registerMu.Unlock()
+	return e.known
 }
 
 // Running reports whether this engine holds a lease and works for sagas, for readiness.

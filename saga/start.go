@@ -31,6 +31,9 @@ func (d *Def[S]) Start(ctx context.Context, e *Engine, id ID, input S) (*Run[S],
 	if err != nil {
 		return nil, err
 	}
+	if err := e.Register(ctx); err != nil {
+		return nil, fmt.Errorf("saga: start %q: %w", id, err)
+	}
 	run := &Run[S]{e: e, def: d, ref: write.Ref}
 	err = e.start(ctx, &d.shape, write)
 	if errors.Is(err, ErrConflict) {
@@ -48,6 +51,9 @@ func (d *Def[S]) StartTx(ctx context.Context, e *Engine, tx data.Tx, id ID, inpu
 	write, err := d.firstWrite(ctx, e, id, input)
 	if err != nil {
 		return nil, err
+	}
+	if !e.registered() {
+		return nil, fmt.Errorf("saga: start %q: %w: call the engine's Register before the transaction, or Run", id, ErrNotRegistered)
 	}
 	if err := e.store.Create(ctx, tx, write); err != nil {
 		return nil, fmt.Errorf("saga: start %q: %w", id, err)
@@ -95,9 +101,6 @@ func (d *Def[S]) firstWrite(ctx context.Context, e *Engine, id ID, input S) (Wri
 	}
 	if _, err := d.decodeState(raw); err != nil {
 		return Write{}, fmt.Errorf("saga: start %q: input of type %T does not decode again: %w", id, input, err)
-	}
-	if err := e.register(ctx); err != nil {
-		return Write{}, err
 	}
 	sum := sha256.Sum256(raw)
 	return Write{

@@ -175,7 +175,7 @@ func shorten(reason string) string {
 // purgeBatch bounds one deletion, so that it holds no lock for long.
 const purgeBatch = 1000
 
-// Purge forgets steps whose row did not change for the given time, by the database's clock, and returns how many. The time must exceed
+// Purge forgets steps that were first heard of longer ago than that, by the database's clock, and returns how many. The time must exceed
 // both the life of the longest saga and the retention of the command topic: a forgotten step that is delivered again has its
 // effect again. It deletes in small transactions; after an error the count says how many are gone already.
 func (p *Participant) Purge(ctx context.Context, olderThan time.Duration) (deleted int64, err error) {
@@ -185,8 +185,8 @@ func (p *Participant) Purge(ctx context.Context, olderThan time.Duration) (delet
 	}
 	for {
 		n, err := p.db.Exec(ctx, `delete from mmf_saga_barrier where (participant, step_key) in (
-			select participant, step_key from mmf_saga_barrier where participant = $1 and changed_at < `+clock+` - $2
-			order by changed_at limit $3)`, p.cfg.Name, olderThan.Microseconds(), purgeBatch)
+			select participant, step_key from mmf_saga_barrier where participant = $1 and noted_at < `+clock+` - $2
+			order by noted_at limit $3)`, p.cfg.Name, olderThan.Microseconds(), purgeBatch)
 		if err != nil {
 			return deleted, fmt.Errorf("sagakafka: purge: %w", err)
 		}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/marty-framework/mmf/data"
 	"github.com/marty-framework/mmf/saga"
@@ -81,8 +83,8 @@ func parseAddress(ev data.Event) (address, error) {
 		return refuse("header %s is %.32q: it must be %q or %q", DirectionHeader, a.direction, saga.Do, saga.Undo)
 	}
 	for name, v := range map[string]string{SagaHeader: a.saga, SagaIDHeader: a.sagaID, StepHeader: a.step, KeyHeader: a.key} {
-		if v == "" || len(v) > data.MaxAttribute {
-			return refuse("header %s has %d bytes: it must have 1 to %d", name, len(v), data.MaxAttribute)
+		if v == "" || len(v) > data.MaxAttribute || !utf8.ValidString(v) || strings.ContainsFunc(v, unicode.IsControl) {
+			return refuse("header %s is %.100q: it must be 1 to %d bytes of text", name, v, data.MaxAttribute)
 		}
 	}
 	if !strings.HasSuffix(a.key, "/"+string(a.direction)) {

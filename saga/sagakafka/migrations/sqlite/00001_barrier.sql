@@ -1,4 +1,4 @@
--- One row per step of a saga that this participant has heard of, in either direction. changed_at is microseconds since 1970.
+-- One row per step of a saga that this participant has heard of, in either direction. noted_at is microseconds since 1970.
 -- state: done (the effect is here), rejected (refused, no effect), undone (compensated), barred (the compensation came first).
 
 -- +goose Up
@@ -6,12 +6,12 @@ create table mmf_saga_barrier (
     participant text   not null,
     step_key    text   not null,
     state       text   not null,
-    result      blob ,
+    result      blob,
     reason      text   not null default '',
-    changed_at  bigint not null default (cast(unixepoch('subsec') * 1000000 as integer)),
+    noted_at    bigint not null default (cast(unixepoch('subsec') * 1000000 as integer)),
     primary key (participant, step_key)
 );
-create index mmf_saga_barrier_changed on mmf_saga_barrier (changed_at);
+create index mmf_saga_barrier_noted on mmf_saga_barrier (noted_at);
 
 -- +goose Down
 drop table mmf_saga_barrier;

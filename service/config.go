@@ -40,10 +40,10 @@ type Config struct {
 
 	// ReadHeaderTimeout bounds reading a request's header. Default 5 s.
 	ReadHeaderTimeout time.Duration
-	// ReadTimeout bounds reading a whole request. Default 30 s.
+	// ReadTimeout bounds reading a request where no route takes it; a route's timeout, plus 5 s, replaces it. Default 30 s.
 	ReadTimeout time.Duration
-	// WriteTimeout bounds a request from the end of its header to the end of its reply where the route has no timeout of
-	// its own; a route's timeout replaces it. Default 60 s.
+	// WriteTimeout bounds a request from the end of its header to the end of its reply where no route takes it; a route's
+	// timeout, plus 5 s, replaces it. Default 60 s.
 	WriteTimeout time.Duration
 	// IdleTimeout is how long an idle connection is kept. Default 120 s.
 	IdleTimeout time.Duration

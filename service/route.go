@@ -213,6 +213,10 @@ func withDeadline(w http.ResponseWriter, r *http.Request, timeout time.Duration)
 	if ms, err := strconv.ParseUint(r.Header.Get(deadlineHeader), 10, 31); err == nil && ms > 0 {
 		timeout = min(timeout, time.Duration(ms)*time.Millisecond) //nolint:gosec // 31 bits
 	}
+	// The route knows better than the server how long its body and its reply may take.
+	if r.ContentLength != 0 {
+		_ = rc.SetReadDeadline(time.Now().Add(timeout + writeGrace))
+	}
 	_ = rc.SetWriteDeadline(time.Now().Add(timeout + writeGrace))
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	return r.WithContext(ctx), cancel

@@ -364,3 +364,39 @@ func TestDrainBudgetAddsUp(t *testing.T) {
 	assert.Equal(t, 27*time.Second, service.DrainBudget{}.Total())
 	assert.Equal(t, 4*time.Second, service.DrainBudget{Linger: -1, Ingress: time.Second, Work: time.Second, Flush: time.Second, Close: time.Second}.Total())
 }
+
+func TestARouteMayTakeLongerThanTheServersTimeouts(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, service.Config{ReadTimeout: 50 * time.Millisecond, WriteTimeout: 50 * time.Millisecond}, service.Deps{})
+	for operation, timeout := range map[string]time.Duration{"bounded": time.Minute, "stream": service.NoTimeout} {
+		require.NoError(t, f.Handle(service.Route{
+			Pattern: "POST /" + operation, Operation: operation, Policy: security.Public(), Timeout: timeout,
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, err := io.ReadAll(r.Body)
+				if err != nil {
+					service.WriteError(w, r, err)
+					return
+				}
+				_, _ = w.Write(body)
+			}),
+		}))
+	}
+	r := run(t, f)
+	for _, path := range []string{"/bounded", "/stream"} {
+		body, slow := io.Pipe()
+		go func() {
+			_, _ = io.WriteString(slow, "half ")
+			time.Sleep(200 * time.Millisecond) // four times the server's timeouts; a slow machine only makes it longer
+			_, _ = io.WriteString(slow, "whole")
+			_ = slow.Close()
+		}()
+		resp, err := r.client.Post("http://"+r.Addr()+path, "text/plain", body)
+		require.NoError(t, err)
+		got, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		assert.Equal(t, "half whole", string(got))
+	}
+	r.stop()
+	require.NoError(t, wait(t, r.ended))
+}

@@ -50,11 +50,22 @@ fmt: $(LINT) ## format every Go file
 check: lint tidy-check arch ## format, vet, staticcheck, linters, import table, budgets, docs, tidy modules, README code
 
 .PHONY: lint
-lint: $(LINT) ## gofumpt, vet, staticcheck and the linters of .golangci.yml
+lint: fmt-check vet golangci ## gofumpt, vet, staticcheck and the linters of .golangci.yml (make -k shows all at once)
+
+.PHONY: fmt-check
+fmt-check: $(LINT)
 	@$(LINT) fmt --diff ./...
+	@cd tools && $(LINT) fmt --diff ./...
+
+.PHONY: vet
+vet:
 	@$(GO) vet ./...
+	@$(GO) -C tools vet ./...
+
+.PHONY: golangci
+golangci: $(LINT)
 	@$(LINT) run ./...
-	@cd tools && $(LINT) fmt --diff ./... && $(GO) vet ./... && $(LINT) run ./...
+	@cd tools && $(LINT) run ./...
 
 .PHONY: tidy-check
 tidy-check: ## go.mod and go.sum of each module are what "go mod tidy" would write

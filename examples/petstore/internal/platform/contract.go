@@ -1,5 +1,13 @@
 package platform
 
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/marty-framework/mmf/data"
+	"github.com/marty-framework/mmf/data/kafka"
+)
+
 // Topics of the shop. Events are keyed by the order's id (pet events by the pet's), so all that happens to one order
 // arrives in order.
 const (
@@ -77,3 +85,34 @@ const (
 	RoleCustomer = "customer"
 	RoleAdmin    = "admin"
 )
+
+// Event types that others than their owner look at.
+const (
+	EventOrderCreated   = "petstore.order.created.v1"
+	EventOrderApproved  = "petstore.order.approved.v1"
+	EventOrderCancelled = "petstore.order.cancelled.v1"
+)
+
+// OrderEvent is the payload of all order events. What is not known yet is left out.
+type OrderEvent struct {
+	OrderID     string `json:"order_id"`
+	CustomerID  string `json:"customer_id"`
+	PetID       string `json:"pet_id"`
+	State       string `json:"state"`
+	AmountCents int64  `json:"amount_cents,omitempty"`
+	Currency    string `json:"currency,omitempty"`
+	PaymentID   string `json:"payment_id,omitempty"`
+	DeliveryID  string `json:"delivery_id,omitempty"`
+}
+
+// Decode reads an event's payload. A payload that is no T will never be one, so the error sends the record to the dead-letter topic.
+func Decode[T any](ev data.Event) (v T, err error) {
+	body, _, err := ev.Payload()
+	if err == nil {
+		err = json.Unmarshal(body, &v)
+	}
+	if err != nil {
+		return v, kafka.Permanent(fmt.Errorf("event %s of type %s: %w", ev.ID, ev.Type, err))
+	}
+	return v, nil
+}

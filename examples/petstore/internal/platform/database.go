@@ -11,9 +11,11 @@ import (
 	"github.com/marty-framework/mmf/data"
 	"github.com/marty-framework/mmf/data/datapg"
 	"github.com/marty-framework/mmf/data/datasqlite"
+	"github.com/marty-framework/mmf/data/inbox"
 	"github.com/marty-framework/mmf/data/migrate"
 	"github.com/marty-framework/mmf/data/outbox"
 	"github.com/marty-framework/mmf/observability"
+	"github.com/marty-framework/mmf/service"
 )
 
 // openDB opens the service's own database. No service ever sees another's.
@@ -31,7 +33,17 @@ func (s *Service) openDB(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return migrate.Up(ctx, db, outbox.Migrations(), migrate.Config{Name: outbox.MigrationsName})
+	s.Inbox, err = inbox.New(inbox.Config{Failed: s.failed("inbox")})
+	if err != nil {
+		return err
+	}
+	if err := migrate.Up(ctx, db, outbox.Migrations(), migrate.Config{Name: outbox.MigrationsName}); err != nil {
+		return err
+	}
+	if err := migrate.Up(ctx, db, inbox.Migrations(), migrate.Config{Name: inbox.MigrationsName}); err != nil {
+		return err
+	}
+	return s.Shell.Add(service.Component{Name: "inbox", Run: func(ctx context.Context) error { return s.Inbox.Run(ctx, db) }})
 }
 
 func (c DBSettings) open(ctx context.Context, name string) (data.DB, error) {

@@ -43,17 +43,13 @@ func (s *Service) openKafka(ctx context.Context) error {
 	if err := s.Shell.Health().Add(observability.Check{Name: "kafka", Probe: client.Ping, Optional: true}); err != nil {
 		return err
 	}
-	publisher, ok := any(client).(outbox.Publisher)
-	if !ok {
-		return fmt.Errorf("kafka: %T cannot publish for an outbox", client)
-	}
 	relay, err := outbox.NewRelay(outbox.RelayConfig{Hooks: outbox.Hooks{
 		Failed: func(ctx context.Context, ev data.Event, attempt int, parked bool, err error) {
 			s.Telemetry.Log(ctx).Warn("event not published", zap.String("event_type", ev.Type), zap.String("event_id", ev.ID),
 				zap.Int("attempt", attempt), zap.Bool("parked", parked), zap.Error(err))
 		},
 		Error: s.failed("outbox relay"),
-	}}, s.Outbox, s.DB, publisher)
+	}}, s.Outbox, s.DB, client)
 	if err != nil {
 		return err
 	}
@@ -83,4 +79,23 @@ func (s *Service) Consume(what, topic string, handler kafka.Handler) error {
 		return err
 	}
 	return s.Shell.Add(service.Component{Name: "consumer " + what, Run: consumer.Run, Phase: service.StopIngress})
+}
+
+// EventHandler is the effect of one event: everything it changes, it changes in tx.
+type EventHandler func(ctx context.Context, tx data.Tx, ev data.Event) error
+
+// Subscribe consumes a topic's events with the inbox in front of the handlers: each event has its effect once, in one
+// transaction with the note that it had it. Types without a handler are passed over.
+func (s *Service) Subscribe(what, topic string, handlers map[string]EventHandler) error {
+	return s.Consume(what, topic, kafka.Events(func(ctx context.Context, ev data.Event) error {
+		handle, ok := handlers[ev.Type]
+		if !ok {
+			return nil
+		}
+		first, err := s.Inbox.Once(ctx, s.DB, what, ev.ID, func(ctx context.Context, tx data.Tx) error { return handle(ctx, tx, ev) })
+		if err == nil && !first {
+			return kafka.ErrDuplicate
+		}
+		return err
+	}))
 }

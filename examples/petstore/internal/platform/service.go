@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/marty-framework/mmf/data"
+	"github.com/marty-framework/mmf/data/inbox"
 	"github.com/marty-framework/mmf/data/kafka"
 	"github.com/marty-framework/mmf/data/migrate"
 	"github.com/marty-framework/mmf/data/outbox"
@@ -40,6 +42,8 @@ type Service struct {
 	DB data.DB
 	// Outbox writes events in transactions of DB; its relay runs with the service. Nil when DB is.
 	Outbox *outbox.Outbox
+	// Inbox remembers events that were handled, in DB. Nil when DB is.
+	Inbox *inbox.Inbox
 	// Kafka publishes; the outbox does so for you.
 	Kafka *kafka.Client
 	// Redis is shared by all services: counters and caches, never the truth. Nil for the issuer.
@@ -83,12 +87,17 @@ func (p *Platform) newService(ctx context.Context, name string) (*Service, error
 	if port != 0 {
 		admin = port + 1000
 	}
+	var proxies []netip.Prefix
+	if name != "edge" { // the edge stands in front of the others and tells whom it speaks for
+		proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	}
 	drain := settings.Drain
 	s.Shell, err = service.New(service.Config{
 		Name: name, Owner: name, Edge: name == "edge",
-		Addr:       net.JoinHostPort(settings.HTTP.Host, strconv.Itoa(port)),
-		AdminAddr:  net.JoinHostPort("127.0.0.1", strconv.Itoa(admin)),
-		AdminToken: settings.HTTP.AdminToken.Reveal(),
+		Addr:           net.JoinHostPort(settings.HTTP.Host, strconv.Itoa(port)),
+		AdminAddr:      net.JoinHostPort("127.0.0.1", strconv.Itoa(admin)),
+		TrustedProxies: proxies,
+		AdminToken:     settings.HTTP.AdminToken.Reveal(),
 		Drain: service.DrainBudget{
 			Linger: drain.Linger, Ingress: drain.Ingress, Work: drain.Work, Flush: drain.Flush, Close: drain.Close,
 		},

@@ -1,0 +1,85 @@
+// Package api is the catalog's HTTP: everybody may look.
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/marty-framework/mmf/data"
+	"github.com/marty-framework/mmf/examples/petstore/internal/catalog/app"
+	"github.com/marty-framework/mmf/examples/petstore/internal/catalog/domain"
+	"github.com/marty-framework/mmf/security"
+	"github.com/marty-framework/mmf/service"
+)
+
+// Pet is a pet as callers see it; who has it is nobody's business.
+type Pet struct {
+	ID         string `json:"id"`
+	Name       string `json:"name"`
+	Category   string `json:"category"`
+	PriceCents int64  `json:"price_cents"`
+	Currency   string `json:"currency"`
+	Status     string `json:"status"`
+	Version    int64  `json:"version"`
+}
+
+// PetList is the answer to a search.
+type PetList struct {
+	Pets []Pet `json:"pets"`
+}
+
+type listPets struct {
+	Category string `json:"-" query:"category"`
+	Status   string `json:"-" query:"status"`
+}
+
+// Validate refuses a status that no pet can have.
+func (l listPets) Validate() error {
+	switch domain.Status(l.Status) {
+	case "", domain.Available, domain.Reserved, domain.Sold:
+		return nil
+	}
+	return service.Invalid("status", "must be available, reserved or sold")
+}
+
+type getPet struct {
+	ID string `json:"-" path:"id"`
+}
+
+// Routes are the catalog's routes.
+func Routes(db data.DB, pets app.Pets) []service.Route {
+	return []service.Route{
+		{
+			Pattern: "GET /api/v1/pets", Operation: "list-pets", Summary: "List pets, by category and status",
+			Policy: security.Public(), Limit: "600/min burst 100", Timeout: 2 * time.Second,
+			Handler: service.JSON(func(ctx context.Context, in listPets) (PetList, error) {
+				found, err := pets.List(ctx, db, in.Category, in.Status)
+				list := PetList{Pets: make([]Pet, 0, len(found))}
+				for _, p := range found {
+					list.Pets = append(list.Pets, view(p))
+				}
+				return list, err
+			}),
+		},
+		{
+			Pattern: "GET /api/v1/pets/{id}", Operation: "get-pet", Summary: "Show one pet",
+			Policy: security.Public(), Limit: "600/min burst 100", Timeout: 2 * time.Second,
+			Handler: service.JSON(func(ctx context.Context, in getPet) (Pet, error) {
+				p, err := pets.Get(ctx, db, in.ID)
+				if errors.Is(err, domain.ErrUnknown) {
+					return Pet{}, service.NewProblem(http.StatusNotFound, "There is no pet with this id; GET /api/v1/pets lists them.").WithCause(err)
+				}
+				return view(p), err
+			}),
+		},
+	}
+}
+
+func view(p domain.Pet) Pet {
+	return Pet{
+		ID: p.ID, Name: p.Name, Category: p.Category, PriceCents: p.PriceCents, Currency: p.Currency,
+		Status: string(p.Status), Version: p.Version,
+	}
+}

@@ -49,7 +49,6 @@ type activation struct {
 	suspects  map[string]struct{} // may have been attempted by a former owner
 	timer     *time.Timer
 	mailDone  []int64
-	poison    error // the journal does not fit; nothing is done until mail asks for a retry
 }
 
 // flight is an attempt under way.
@@ -59,27 +58,27 @@ type flight struct {
 }
 
 // deliver hands an event to the saga's activation, making one if there is none. Events for lanes that are not ours, or
-// no longer, are dropped: whoever owns the lane finds them in the store.
-func (w *worker) deliver(uid UID, lane int64, ev event) {
+// no longer, are refused: whoever owns the lane finds them in the store.
+func (w *worker) deliver(uid UID, lane int64, ev event) bool {
 	for {
 		w.mu.Lock()
 		l := w.lanes[lane]
 		if l == nil || w.draining && ev.kind != evResult {
 			w.mu.Unlock()
-			return
+			return false
 		}
 		a := w.acts[uid]
 		if a == nil {
 			if l.closing {
 				w.mu.Unlock()
-				return
+				return false
 			}
 			a = &activation{w: w, uid: uid, lane: lane, laneEpoch: l.Epoch, inflight: map[*node]*flight{}}
 			w.acts[uid] = a
 		}
 		w.mu.Unlock()
 		if a.post(ev) {
-			return
+			return true
 		}
 	}
 }
@@ -115,9 +114,8 @@ func (a *activation) run() {
 		}
 		if a.work(events) {
 			a.leave()
-			if a.takeLate() {
-				return
-			}
+			a.takeLate()
+			return
 		}
 	}
 }
@@ -135,26 +133,24 @@ func (a *activation) leave() {
 }
 
 // takeLate marks the activation gone and passes events that slipped in on to its successor.
-func (a *activation) takeLate() bool {
+func (a *activation) takeLate() {
 	a.mu.Lock()
 	late := a.queue
 	a.queue, a.gone, a.running = nil, true, false
 	a.mu.Unlock()
 	for _, ev := range late {
-		a.w.deliver(a.uid, a.lane, ev)
+		if !a.w.deliver(a.uid, a.lane, ev) && ev.kind == evMail {
+			a.w.forgetMail(ev.mail.ID)
+		}
 	}
-	return true
 }
 
 // work takes events in, writes what follows from them and starts what is due. It reports whether the activation may leave
 // memory.
 func (a *activation) work(events []event) (leave bool) {
 	defer func() {
-		if p := recover(); p != nil { // a fold or condition of the user's panicked
-			a.w.e.fail(a.w.ctx, fmt.Errorf("saga: %s: a function of the definition panicked: %v\n%s", a.ref.ID, p, debug.Stack()))
-			a.m, a.poison = nil, fmt.Errorf("a function of the definition panicked: %v", p)
-			a.releaseMail()
-			leave = len(a.inflight) == 0
+		if p := recover(); p != nil { // a condition or a wait of the user's panicked
+			leave = a.failed(&poisonError{"", fmt.Errorf("a function of the definition panicked: %v\n%s", p, debug.Stack())})
 		}
 	}()
 	for _, ev := range events {
@@ -163,8 +159,7 @@ func (a *activation) work(events []event) (leave bool) {
 		}
 	}
 	if err := a.open(events); err != nil {
-		a.giveUp(err)
-		return len(a.inflight) == 0
+		return a.failed(err)
 	}
 	if a.m == nil { // the saga has ended
 		a.dropMail()
@@ -177,8 +172,7 @@ func (a *activation) work(events []event) (leave bool) {
 	for {
 		more, err := a.decide(records)
 		if err != nil {
-			a.giveUp(err)
-			return len(a.inflight) == 0
+			return a.failed(err)
 		}
 		records = nil
 		if a.m.outcome != outcomeNone {
@@ -186,8 +180,7 @@ func (a *activation) work(events []event) (leave bool) {
 		}
 		again, err := a.start(more)
 		if err != nil {
-			a.giveUp(err)
-			return len(a.inflight) == 0
+			return a.failed(err)
 		}
 		if again == nil {
 			return a.rest(more)
@@ -253,6 +246,18 @@ func (a *activation) replay(h History) error {
 	return nil
 }
 
+// failed handles an error of the work at hand and reports whether the activation may leave memory.
+func (a *activation) failed(err error) bool {
+	var poison *poisonError
+	if errors.As(err, &poison) {
+		if err = a.park(poison); err == nil {
+			return len(a.inflight) == 0
+		}
+	}
+	a.giveUp(err)
+	return len(a.inflight) == 0
+}
+
 // giveUp handles an error that this activation cannot work on with: it forgets what it knew and lets time pass, because
 // the database may come back, and a journal that does not decode wants another version of the program.
 func (a *activation) giveUp(err error) {
@@ -281,11 +286,7 @@ func (a *activation) again(after time.Duration) {
 
 // releaseMail forgets that mail was handed out, so that the next look delivers it again.
 func (a *activation) releaseMail() {
-	a.w.mu.Lock()
-	defer a.w.mu.Unlock()
-	for _, id := range a.mailDone {
-		delete(a.w.mailSeen, id)
-	}
+	a.w.forgetMail(a.mailDone...)
 	a.mailDone = nil
 }
 

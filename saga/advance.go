@@ -150,6 +150,26 @@ func (a *activation) finish() {
 	}
 }
 
+// poisonError says that the saga cannot go on because of its own definition or data, so that trying again changes nothing.
+type poisonError struct {
+	step string
+	err  error
+}
+
+func (e *poisonError) Error() string { return e.err.Error() }
+func (e *poisonError) Unwrap() error { return e.err }
+
+// park puts a saga aside that cannot go on, so that it is visible, changes no other, and waits for somebody.
+func (a *activation) park(p *poisonError) error {
+	a.w.e.fail(a.w.ctx, p)
+	a.m = nil
+	if err := a.open(nil); err != nil || a.m == nil || a.m.parked {
+		return err
+	}
+	_, err := a.decide([]Record{{Kind: Parked, Node: p.step, Reason: truncate(p.Error(), 2000)}})
+	return err
+}
+
 // decision is one round of deciding: records made so far, and the time it all counts as.
 type decision struct {
 	a       *activation
@@ -167,7 +187,7 @@ func (d *decision) add(r Record) error {
 		r.Open = d.a.openSteps(r.Node)
 	}
 	if err := d.a.m.apply(r); err != nil {
-		return err
+		return &poisonError{r.Node, err}
 	}
 	d.records = append(d.records, r)
 	return nil

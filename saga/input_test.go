@@ -93,14 +93,15 @@ func TestPanickingFunctionsAreContained(t *testing.T) {
 			_, err = run.Result(within(t))
 			require.ErrorContains(t, err, want)
 		}
-		_, err := defs[2].Start(within(t), e, "poison", trip{})
+		run, err := defs[2].Start(within(t), e, "poison", trip{})
 		require.NoError(t, err)
-		for err := range failed {
-			if strings.Contains(err.Error(), "while folding") {
-				break
-			}
-		}
-		run, err := defs[3].Start(within(t), e, "fine", trip{})
+		_, err = run.Result(within(t))
+		var parked *saga.ParkedError
+		require.ErrorAs(t, err, &parked)
+		require.Contains(t, parked.Reason, "while folding")
+		require.Equal(t, "fold", parked.Step)
+		require.ErrorContains(t, <-failed, "while folding")
+		run, err = defs[3].Start(within(t), e, "fine", trip{})
 		require.NoError(t, err)
 		_, err = run.Result(within(t))
 		require.NoError(t, err, "a poisoned saga changes no other")

@@ -48,9 +48,13 @@ func (w *worker) look() error {
 			_, seen := w.mailSeen[m.ID]
 			w.mailSeen[m.ID] = struct{}{}
 			w.mu.Unlock()
-			if !seen {
+			if seen {
+				continue
+			}
+			if w.deliver(m.Saga, m.Lane, event{kind: evMail, mail: m}) {
 				fresh++
-				w.deliver(m.Saga, m.Lane, event{kind: evMail, mail: m})
+			} else {
+				w.forgetMail(m.ID)
 			}
 		}
 		if len(mail) < lookLimit || fresh == 0 {
@@ -65,6 +69,15 @@ func (w *worker) look() error {
 		w.deliver(r.UID, r.Lane, event{kind: evWake})
 	}
 	return nil
+}
+
+// forgetMail makes the next look hand mail out again, if it still stands in the store.
+func (w *worker) forgetMail(ids ...int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range ids {
+		delete(w.mailSeen, id)
+	}
 }
 
 // hint makes the intake look at once.

@@ -86,8 +86,14 @@ func newMachine(def *shape, id ID) *machine {
 	return &machine{def: def, id: id, nodes: make([]nodeState, len(def.nodes)), seen: map[string]struct{}{}}
 }
 
-// apply folds the next record in. An error means that the journal and the definition do not fit together.
-func (m *machine) apply(r Record) error {
+// apply folds the next record in. An error means that the journal and the definition do not fit together, or that a
+// function of the definition panicked; the machine then is of no more use.
+func (m *machine) apply(r Record) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("saga: %s: folding record %d of step %q panicked: %v", m.id, r.Seq, r.Node, p)
+		}
+	}()
 	if r.Seq != m.seq+1 {
 		return fmt.Errorf("saga: %s: journal has record %d after %d", m.id, r.Seq, m.seq)
 	}

@@ -77,7 +77,10 @@ func (e *Engine) incarnate(ctx context.Context) error {
 	end(errDraining)
 	w.actors.close()
 	loops.Wait()
-	<-w.actors.rest()
+	select {
+	case <-w.actors.rest():
+	case <-time.After(time.Second): // an attempt ignores its context; nothing it still does is taken
+	}
 	if cause == nil {
 		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()

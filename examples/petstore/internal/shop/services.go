@@ -3,12 +3,17 @@ package shop
 import (
 	"context"
 
+	"github.com/marty-framework/mmf/examples/petstore/internal/catalog"
+	"github.com/marty-framework/mmf/examples/petstore/internal/order"
 	"github.com/marty-framework/mmf/examples/petstore/internal/platform"
 )
 
 // builders build each service's routes, tables and workers. One line per service: what is not here is not in the shop.
 func builders() map[string]func(context.Context, *platform.Service) error {
-	return map[string]func(context.Context, *platform.Service) error{}
+	return map[string]func(context.Context, *platform.Service) error{
+		"catalog": catalog.Build,
+		"order":   order.Build,
+	}
 }
 
 // Names are the services that can be chosen, in the order in which they are built.

@@ -1,0 +1,155 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/marty-framework/mmf/examples/petstore/internal/order/app"
+	"github.com/marty-framework/mmf/examples/petstore/internal/platform"
+	"github.com/marty-framework/mmf/saga"
+	"github.com/marty-framework/mmf/security"
+	"github.com/marty-framework/mmf/service"
+)
+
+// Routes are the order service's routes.
+func Routes(orders *app.Orders) []service.Route {
+	h := handlers{orders}
+	customers := security.AnyRole(platform.RoleCustomer)
+	known := security.AnyRole(platform.RoleCustomer, platform.RoleAdmin)
+	admins := security.AnyRole(platform.RoleAdmin)
+	return []service.Route{
+		{
+			Pattern: "POST /api/v1/orders", Operation: "create-order", Summary: "Order a pet; Idempotency-Key required",
+			Policy: customers, Limit: "120/min burst 60", Timeout: 5 * time.Second, MaxBody: 16 << 10, Handler: service.JSON(h.create),
+		},
+		{
+			Pattern: "GET /api/v1/orders", Operation: "list-orders", Summary: "List one's own orders, the newest first",
+			Policy: known, Limit: "600/min burst 100", Timeout: 2 * time.Second, Handler: service.JSON(h.list),
+		},
+		{
+			Pattern: "GET /api/v1/orders/{id}", Operation: "get-order", Summary: "Show an order and where its saga stands",
+			Policy: known, Limit: "3000/min burst 600", Timeout: 2 * time.Second, Handler: service.JSON(h.get),
+		},
+		{
+			Pattern: "GET /api/v1/orders/{id}/history", Operation: "get-order-history", Summary: "Show an order's events",
+			Policy: known, Limit: "600/min burst 100", Timeout: 2 * time.Second, Handler: service.JSON(h.history),
+		},
+		{
+			Pattern: "POST /api/v1/orders/{id}/cancel", Operation: "cancel-order", Summary: "Ask for an order to be taken back",
+			Policy: known, Limit: "120/min burst 60", Timeout: 5 * time.Second, MaxBody: 4 << 10, Handler: service.JSON(h.cancel),
+		},
+		{
+			Pattern: "GET /api/v1/sagas/{id}", Operation: "get-saga", Summary: "Show a saga and its journal",
+			Policy: known, Limit: "600/min burst 100", Timeout: 2 * time.Second, Handler: service.JSON(h.saga),
+		},
+		{
+			Pattern: "POST /api/v1/sagas/{id}/retry", Operation: "retry-saga", Summary: "Give a parked saga a fresh budget",
+			Policy: admins, Limit: "60/min", Timeout: 5 * time.Second, MaxBody: 4 << 10, Handler: service.JSON(h.retry),
+		},
+	}
+}
+
+type handlers struct{ orders *app.Orders }
+
+func (h handlers) create(ctx context.Context, in CreateOrder) (service.Response[Accepted], error) {
+	id, existed, err := h.orders.Place(ctx, in.Key, in.purchase(viewer(ctx).CustomerID))
+	if err != nil {
+		return service.Response[Accepted]{}, problem(err)
+	}
+	at := "/api/v1/orders/" + id
+	header := http.Header{"Location": {at}}
+	if existed {
+		header.Set("Idempotent-Replayed", "true")
+	}
+	return service.Response[Accepted]{Status: http.StatusAccepted, Header: header, Body: Accepted{
+		ID: id, State: "placed", Links: map[string]string{"order": at, "history": at + "/history", "saga": "/api/v1/sagas/" + id},
+	}}, nil
+}
+
+func (h handlers) list(ctx context.Context, _ struct{}) (OrderList, error) {
+	found, err := h.orders.Store.List(ctx, h.orders.DB, viewer(ctx).CustomerID, 100)
+	list := OrderList{Orders: make([]Order, 0, len(found))}
+	for _, o := range found {
+		list.Orders = append(list.Orders, viewOrder(o, saga.Status{}))
+	}
+	return list, err
+}
+
+func (h handlers) get(ctx context.Context, in orderByID) (Order, error) {
+	order, status, err := h.orders.Order(ctx, viewer(ctx), in.ID)
+	if err != nil {
+		return Order{}, problem(err)
+	}
+	return viewOrder(order, status), nil
+}
+
+func (h handlers) history(ctx context.Context, in orderByID) (History, error) {
+	if _, _, err := h.orders.Order(ctx, viewer(ctx), in.ID); err != nil {
+		return History{}, problem(err)
+	}
+	events, err := h.orders.Store.Events(ctx, h.orders.DB, in.ID)
+	v := History{ID: in.ID, Events: make([]Event, 0, len(events))}
+	for _, e := range events {
+		v.Events = append(v.Events, viewEvent(e))
+	}
+	return v, err
+}
+
+func (h handlers) cancel(ctx context.Context, in changeSaga) (service.Response[Order], error) {
+	who := viewer(ctx)
+	reason := in.Reason
+	if reason == "" {
+		reason = "cancelled by the customer"
+	}
+	if err := h.orders.Cancel(ctx, who, in.ID, reason); err != nil {
+		return service.Response[Order]{}, problem(err)
+	}
+	order, status, err := h.orders.Order(ctx, who, in.ID)
+	return service.Response[Order]{Status: http.StatusAccepted, Body: viewOrder(order, status)}, problem(err)
+}
+
+func (h handlers) saga(ctx context.Context, in orderByID) (Saga, error) {
+	_, status, err := h.orders.Order(ctx, viewer(ctx), in.ID)
+	if err != nil {
+		return Saga{}, problem(err)
+	}
+	records, err := h.orders.Engine.History(ctx, saga.ID(in.ID))
+	return viewSaga(status, records), problem(err)
+}
+
+func (h handlers) retry(ctx context.Context, in changeSaga) (service.Response[Saga], error) {
+	if err := h.orders.Engine.Retry(ctx, saga.ID(in.ID), viewer(ctx).CustomerID, in.Reason); err != nil {
+		return service.Response[Saga]{}, problem(err)
+	}
+	status, err := h.orders.Engine.Status(ctx, saga.ID(in.ID))
+	return service.Response[Saga]{Status: http.StatusAccepted, Body: viewSaga(status, nil)}, problem(err)
+}
+
+func viewer(ctx context.Context) app.Viewer {
+	p, _ := security.PrincipalFrom(ctx)
+	return app.Viewer{CustomerID: p.Subject, Admin: p.HasRole(platform.RoleAdmin)}
+}
+
+// problem says what each refusal means to the caller. What is not in the table is for the shell's own.
+func problem(err error) error {
+	for _, known := range []struct {
+		err    error
+		status int
+		detail string
+	}{
+		{app.ErrKeyReused, 422, "This Idempotency-Key was used for another order of yours: use a new key for a new order."},
+		{app.ErrNoPet, 422, "There is no pet with this id; GET /api/v1/pets lists them."},
+		{app.ErrTooMany, 409, "You have too many open orders: wait until one is approved or cancelled."},
+		{app.ErrNotFound, 404, "There is no such order of yours."},
+		{saga.ErrNotFound, 404, "There is no such saga."},
+		{saga.ErrPastPivot, 409, "The order can no longer be cancelled: it is being approved."},
+		{saga.ErrFinished, 409, "The order is approved or cancelled already; nothing was changed."},
+	} {
+		if errors.Is(err, known.err) {
+			return service.NewProblem(known.status, known.detail).WithCause(err)
+		}
+	}
+	return err
+}

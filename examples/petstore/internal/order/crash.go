@@ -1,0 +1,24 @@
+package order
+
+import (
+	"os"
+
+	"github.com/marty-framework/mmf/saga"
+)
+
+// crashAfter is the fault saga.crash_after_step: it kills the process right after an attempt of that step ended, before anything can
+// tidy up. Settings refuse it in prod.
+func crashAfter(step string) func(saga.AttemptEvent) {
+	if step == "" {
+		return func(saga.AttemptEvent) {}
+	}
+	return func(e saga.AttemptEvent) {
+		if e.Step != step {
+			return
+		}
+		if self, err := os.FindProcess(os.Getpid()); err == nil {
+			_ = self.Kill() // SIGKILL: no deferred function, no flush, no goodbye
+		}
+		select {}
+	}
+}

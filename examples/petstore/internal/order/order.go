@@ -1,0 +1,108 @@
+// Package order is the service that takes orders and sees them through: it owns the orders, their events, and the saga that has
+// the catalog, payment and delivery do their parts.
+package order
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"github.com/marty-framework/mmf/data"
+	"github.com/marty-framework/mmf/data/kafka"
+	"github.com/marty-framework/mmf/examples/petstore/internal/order/adapters"
+	"github.com/marty-framework/mmf/examples/petstore/internal/order/api"
+	"github.com/marty-framework/mmf/examples/petstore/internal/order/app"
+	"github.com/marty-framework/mmf/examples/petstore/internal/platform"
+	"github.com/marty-framework/mmf/observability"
+	"github.com/marty-framework/mmf/saga"
+	"github.com/marty-framework/mmf/saga/sagakafka"
+	"github.com/marty-framework/mmf/saga/sagapg"
+	"github.com/marty-framework/mmf/saga/sagasqlite"
+	"github.com/marty-framework/mmf/service"
+)
+
+// Build adds the order service: tables, the saga's engine, replies of the other services, routes.
+func Build(ctx context.Context, s *platform.Service) error {
+	if err := s.Migrate(ctx, Migrations()); err != nil {
+		return err
+	}
+	live := s.Platform.Config
+	caller, err := sagakafka.NewCaller(sagakafka.CallerConfig{ReplyTopic: platform.TopicSagaReplies, Write: s.Outbox.Write})
+	if err != nil {
+		return err
+	}
+	store := adapters.SQL{}
+	steps := app.NewSteps(store, s.Outbox.Write, func() float64 { return live.Get().Pricing.TaxRate })
+	def := PlaceOrder(steps, caller, s.Settings.Saga.StepTimeout)
+	engine, err := newEngine(ctx, s, def)
+	if err != nil {
+		return err
+	}
+	catalogURL, err := s.URL("catalog")
+	if err != nil {
+		return err
+	}
+	client, err := s.HTTPClient("services")
+	if err != nil {
+		return err
+	}
+	orders := &app.Orders{
+		DB: s.DB, Store: store, Engine: engine, Saga: def,
+		Catalog: adapters.Catalog{URL: catalogURL, Client: client},
+		MaxOpen: func() int { return live.Get().Limits.MaxOrdersPerCustomer },
+	}
+	return errors.Join(
+		s.Shell.Handle(api.Routes(orders)...),
+		s.Shell.Add(service.Component{Name: "saga engine", Run: engine.Run}),
+		s.Shell.Health().Add(observability.Check{Name: "saga engine", Probe: running(engine)}),
+		s.Consume("replies", platform.TopicSagaReplies, kafka.Events(caller.Replies(engine))),
+	)
+}
+
+func newEngine(ctx context.Context, s *platform.Service, def saga.Definition) (*saga.Engine, error) {
+	open := sagasqlite.New
+	if s.DB.Dialect() == data.Postgres {
+		open = sagapg.New
+	}
+	store, err := open(ctx, s.DB)
+	if err != nil {
+		return nil, err
+	}
+	return saga.New(saga.Config{
+		TTL: s.Settings.Saga.TTL, Grace: s.Settings.Drain.Work, TxConcurrency: 4,
+		Publish: s.Outbox.Write, Inject: s.Telemetry.Inject, Extract: s.Telemetry.Extract, Hooks: hooks(s),
+	}, store, def)
+}
+
+func hooks(s *platform.Service) saga.Hooks {
+	crash := crashAfter(s.Settings.Fault.Saga.CrashAfterStep)
+	log := s.Telemetry.Log
+	return saga.Hooks{
+		Attempted: func(ctx context.Context, e saga.AttemptEvent) {
+			log(ctx).Info("saga step", zap.String("saga_id", string(e.ID)), zap.String("step", e.Step), zap.String("direction", string(e.Direction)),
+				zap.Int("attempt", e.Attempt), zap.String("outcome", e.Outcome), zap.Error(e.Err))
+			crash(e)
+		},
+		Finished: func(ctx context.Context, e saga.SagaEvent) {
+			log(ctx).Info("saga finished", zap.String("saga_id", string(e.ID)), zap.String("outcome", string(e.Outcome)), zap.Duration("took", e.Duration))
+		},
+		Parked: func(ctx context.Context, e saga.SagaEvent) {
+			log(ctx).Error("saga needs help", zap.String("saga_id", string(e.ID)), zap.String("step", e.Step), zap.String("reason", e.Reason))
+		},
+		Recovered: func(ctx context.Context, sagas int) { log(ctx).Info("sagas taken over", zap.Int("sagas", sagas)) },
+		Fenced:    func(ctx context.Context) { log(ctx).Warn("another process took this one's sagas over") },
+		Failed:    func(ctx context.Context, err error) { log(ctx).Warn("saga engine", zap.Error(err)) },
+	}
+}
+
+// running is the readiness of an engine: without a lease it starts sagas but carries none out.
+func running(engine *saga.Engine) func(context.Context) error {
+	return func(context.Context) error {
+		if !engine.Running() {
+			return fmt.Errorf("the engine holds no lease yet")
+		}
+		return nil
+	}
+}

@@ -101,7 +101,8 @@ func (p *bindPlan) check(pattern string) error {
 	}
 	method, _, _ := strings.Cut(pattern, " ")
 	if p.hasBody && (method == http.MethodGet || method == http.MethodHead) {
-		problems = append(problems, fmt.Errorf("the function given to JSON wants a body, which %s has not: tag its fields with path, query or header, or with `json:\"-\"`", method))
+		problems = append(problems, fmt.Errorf(
+			"the function given to JSON wants a body, which %s has not: tag its fields with path, query or header, or with `json:\"-\"`", method))
 	}
 	return errors.Join(problems...)
 }

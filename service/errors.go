@@ -13,13 +13,14 @@ import (
 )
 
 const (
-	detailInternal     = "The service failed to answer. Quote the correlation id when you report it."
-	detailUnavailable  = "The service cannot answer at the moment. Try again later."
-	detailTimeout      = "The request took too long and was given up. It may have had an effect."
-	detailCredentials  = "The request needs valid credentials."
-	detailForbidden    = "The caller may not do this."
-	detailTooLarge     = "The request's body is too large."
-	detailUnknown      = "It is not known whether the request took effect. Read back what you meant to change, or repeat it with the same Idempotency-Key."
+	detailInternal    = "The service failed to answer. Quote the correlation id when you report it."
+	detailUnavailable = "The service cannot answer at the moment. Try again later."
+	detailTimeout     = "The request took too long and was given up. It may have had an effect."
+	detailCredentials = "The request needs valid credentials."
+	detailForbidden   = "The caller may not do this."
+	detailTooLarge    = "The request's body is too large."
+	detailUnknown     = "It is not known whether the request took effect. Read back what you meant to change, or repeat it with " +
+		"the same Idempotency-Key."
 	detailConcurrent   = "The request collided with another one. Try again."
 	detailExists       = "What the request would create or change collides with something that exists."
 	detailNotFound     = "There is nothing here by that name."

@@ -31,7 +31,11 @@ func (s *Service) Run(ctx context.Context) error {
 	s.started = true
 	components := slices.Clone(s.components)
 	public, admin := s.public, s.admin
+	refused := errors.Join(s.refused...) // also since Listen
 	s.mu.Unlock()
+	if refused != nil {
+		return errors.Join(fmt.Errorf("service: %s: refuses to start: %w", s.cfg.Name, refused), public.Close(), closeListener(admin))
+	}
 
 	// Everything below outlives ctx: its end begins the drain, and cancels nothing by itself.
 	life := context.WithoutCancel(ctx)

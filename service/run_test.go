@@ -326,6 +326,18 @@ func TestListenersThatNeverRanCanBeClosed(t *testing.T) {
 	require.Error(t, f.Run(t.Context()))
 }
 
+func TestRunRefusesWhatWasRefusedAfterListen(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, service.Config{}, service.Deps{})
+	require.NoError(t, f.Listen(t.Context()))
+	require.Error(t, f.Handle(service.Route{Pattern: "GET /x", Operation: "x", Handler: http.NotFoundHandler()}))
+	require.ErrorContains(t, f.Run(t.Context()), "it has no policy")
+	for _, addr := range []string{f.Addr(), f.AdminAddr()} {
+		_, err := net.Dial("tcp", addr)
+		require.Error(t, err)
+	}
+}
+
 func TestComponentsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, service.Config{}, service.Deps{})

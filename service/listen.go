@@ -13,8 +13,8 @@ import (
 )
 
 // Listen opens both listeners without serving yet: what is wrong with an address shows here, before anything started.
-// [Service.Run] calls it when it was not called. Routes and components may be added after it. Calling it again changes nothing. Listeners are closed by Run, or by
-// [Service.Close] when Run is never called.
+// [Service.Run] calls it when it was not called. Routes and components may be added after it. Calling it again changes
+// nothing. Listeners are closed by Run, or by [Service.Close] when Run is never called.
 func (s *Service) Listen(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/marty-framework/mmf/examples/petstore/internal/payment/app"
@@ -20,10 +21,10 @@ type Gateway struct {
 	charge, reverse *http.Client
 }
 
-// NewGateway makes a client of the API at url. Charges and reversals have a client each, because they are guarded by policies of
+// NewGateway makes a client of the API at base. Charges and reversals have a client each, because they are guarded by policies of
 // their own: a breaker that stops charges must not stop money from going back.
-func NewGateway(url, apiKey string, charge, reverse *http.Client) *Gateway {
-	return &Gateway{url: strings.TrimRight(url, "/"), apiKey: apiKey, charge: charge, reverse: reverse}
+func NewGateway(base, apiKey string, charge, reverse *http.Client) *Gateway {
+	return &Gateway{url: strings.TrimRight(base, "/"), apiKey: apiKey, charge: charge, reverse: reverse}
 }
 
 type chargeRequest struct {
@@ -68,6 +69,30 @@ func (g *Gateway) Reverse(ctx context.Context, key string) (domain.Charge, error
 	return out.charge(status)
 }
 
+// Held is what the gateway holds of an order's money, in cents, by its own book.
+func (g *Gateway) Held(ctx context.Context, orderID string) (int64, error) {
+	status, text, err := g.send(ctx, g.reverse, http.MethodGet, "/v1/charges?reference="+url.QueryEscape(orderID), "", nil)
+	if err != nil {
+		return 0, err
+	}
+	var list struct {
+		Charges []struct {
+			Status      string `json:"status"`
+			AmountCents int64  `json:"amount_cents"`
+		} `json:"charges"`
+	}
+	if err := json.Unmarshal(text, &list); err != nil || status != http.StatusOK {
+		return 0, fmt.Errorf("payment: the gateway's book: status %d: %w", status, err)
+	}
+	var held int64
+	for _, c := range list.Charges {
+		if domain.ChargeStatus(c.Status) == domain.ChargeCaptured {
+			held += c.AmountCents
+		}
+	}
+	return held, nil
+}
+
 func (a answer) charge(status int) (domain.Charge, error) {
 	c := domain.Charge{ID: a.ID, Status: domain.ChargeStatus(a.Status), Reason: a.Reason, RefundID: a.RefundID}
 	switch c.Status {
@@ -85,30 +110,37 @@ func (g *Gateway) post(ctx context.Context, client *http.Client, path, key strin
 	if err != nil {
 		return 0, answer{}, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, g.url+path, bytes.NewReader(body))
-	if err != nil {
-		return 0, answer{}, err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", "Bearer "+g.apiKey)
-	req.Header.Set("Idempotency-Key", key)
-	resp, err := client.Do(req)
-	if err != nil {
-		return 0, answer{}, errors.Join(app.ErrUnknown, err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	status, text, err := g.send(ctx, client, http.MethodPost, path, key, body)
 	if err != nil {
 		return 0, answer{}, errors.Join(app.ErrUnknown, err)
 	}
 	var out answer
 	jsonErr := json.Unmarshal(text, &out)
 	switch {
-	case resp.StatusCode >= 500, resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode == http.StatusUnauthorized:
+	case status >= 500, status == http.StatusTooManyRequests, status == http.StatusUnauthorized:
 		// 401 is our own mistake, to be mended in the settings; the charge may have happened before the key changed.
-		return 0, answer{}, fmt.Errorf("%w: status %d %s", app.ErrUnknown, resp.StatusCode, out.Error.Code)
+		return 0, answer{}, fmt.Errorf("%w: status %d %s", app.ErrUnknown, status, out.Error.Code)
 	case jsonErr != nil:
-		return 0, answer{}, fmt.Errorf("%w: status %d with a body that is no JSON: %w", app.ErrUnknown, resp.StatusCode, jsonErr)
+		return 0, answer{}, fmt.Errorf("%w: status %d with a body that is no JSON: %w", app.ErrUnknown, status, jsonErr)
 	}
-	return resp.StatusCode, out, nil
+	return status, out, nil
+}
+
+func (g *Gateway) send(ctx context.Context, client *http.Client, method, path, key string, body []byte) (int, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, g.url+path, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+g.apiKey)
+	if key != "" {
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Idempotency-Key", key)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	return resp.StatusCode, text, err
 }

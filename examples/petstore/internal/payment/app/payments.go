@@ -1,8 +1,8 @@
-// Package app holds payment's use cases. Each of them has two halves, because the gateway is asked over a network and the
-// database of the embedded shop has one writer: [Payments.Charge] and [Payments.Reverse] talk to the gateway, outside any
-// transaction and repeatable under their key; [Payments.RecordCharge] and [Payments.RecordRefund] write down what the gateway said,
-// in the transaction that also records the command and its reply. A crash between the halves repeats the first one, and
-// the gateway gives the same answer.
+// Package app holds payment's use cases. Charging has two halves, because the gateway is asked over a network and the
+// database of the embedded shop has one writer: [Payments.Charge] and [Payments.Refund] talk to the gateway, outside any transaction
+// and repeatable under their key; [Payments.RecordCharge] and [Payments.RecordRefund] write down what the gateway said, in the
+// transaction that also records the command and its reply. A crash between the halves repeats the first one, and the
+// gateway gives the same answer.
 package app
 
 import (
@@ -48,31 +48,55 @@ type Events interface {
 
 // Payments are the use cases. It is safe for concurrent use.
 type Payments struct {
+	db      data.DB
 	gateway Gateway
 	store   Store
 	events  Events
 	topic   string
-	now     func() time.Time
 }
 
 // New makes the use cases; topic is where payment's events go.
-func New(gateway Gateway, store Store, events Events, topic string) *Payments {
-	return &Payments{gateway: gateway, store: store, events: events, topic: topic, now: func() time.Time { return time.Now().UTC() }}
+func New(db data.DB, gateway Gateway, store Store, events Events, topic string) *Payments {
+	return &Payments{db: db, gateway: gateway, store: store, events: events, topic: topic}
 }
 
-// Charge asks the gateway to charge the order under the key. While the outcome is unknown it returns [ErrUnknown], to be
-// asked again, until giveUp; from then on it takes the charge back under the same key. When that succeeds the outcome is
-// known after all: no money is held, and none can be later.
-func (p *Payments) Charge(ctx context.Context, key string, order domain.Order, giveUp time.Time) (domain.Charge, error) {
+// Charge finds out what becomes of the order's charge under the key: what the books already say, else what the gateway says.
+// [ErrUnknown] means to ask again. With lastTry it is not left at that: the charge is taken back under the same key, so that
+// no money is held and none can be later. Everything but a captured charge is written down here; a captured one is left
+// to [Payments.RecordCharge].
+func (p *Payments) Charge(ctx context.Context, key string, order domain.Order, lastTry bool) (domain.Charge, error) {
+	known, err := p.store.Payment(ctx, p.db, order.ID)
+	switch {
+	case err == nil && known.ChargeKey != key:
+		return domain.Charge{}, fmt.Errorf("%w: order %s was charged under another key", ErrBooksDiffer, order.ID)
+	case err == nil:
+		return known.Charge(), nil
+	case !errors.Is(err, data.ErrNoRows):
+		return domain.Charge{}, err
+	}
 	charge, err := p.gateway.Charge(ctx, key, order)
-	if err == nil || !errors.Is(err, ErrUnknown) || p.now().Before(giveUp) || ctx.Err() != nil {
+	if errors.Is(err, ErrUnknown) && lastTry {
+		charge, err = p.giveUp(ctx, key, err)
+	}
+	if err != nil || charge.Status == domain.ChargeCaptured {
 		return charge, err
 	}
-	reversed, undoErr := p.gateway.Reverse(ctx, key)
-	if undoErr != nil {
-		return domain.Charge{}, errors.Join(err, undoErr)
+	return charge, p.db.InTx(ctx, func(ctx context.Context, tx data.Tx) error {
+		_, err := p.RecordCharge(ctx, tx, key, order, charge)
+		return err
+	})
+}
+
+// giveUp makes an unknown outcome a known one.
+func (p *Payments) giveUp(ctx context.Context, key string, unknown error) (domain.Charge, error) {
+	reversed, err := p.gateway.Reverse(ctx, key)
+	if err != nil {
+		return domain.Charge{}, errors.Join(unknown, err)
 	}
-	if reversed.Status != domain.ChargeDeclined {
+	if reversed.Status == domain.ChargeVoided { // to the customer this is a payment that did not work
+		reversed.Status = domain.ChargeDeclined
+	}
+	if reversed.Reason == "" || reversed.Reason == string(domain.ChargeVoided) {
 		reversed.Reason = "gateway_unreachable"
 	}
 	return reversed, nil
@@ -80,33 +104,37 @@ func (p *Payments) Charge(ctx context.Context, key string, order domain.Order, g
 
 // RecordCharge writes down what became of a charge, in tx, with its event.
 func (p *Payments) RecordCharge(ctx context.Context, tx data.Tx, key string, order domain.Order, charge domain.Charge) (domain.Payment, error) {
-	payment := domain.NewPayment(order, key, charge, p.now())
+	payment := domain.NewPayment(order, key, charge, time.Now().UTC())
 	return payment, p.save(ctx, tx, payment)
 }
 
-// Reverse asks the gateway to take back whatever became of the charge under chargeKey.
-func (p *Payments) Reverse(ctx context.Context, chargeKey string) (domain.Charge, error) {
-	return p.gateway.Reverse(ctx, chargeKey)
+// Refund makes the gateway take back whatever became of the charge under the key and writes that down, also when the books
+// knew nothing of the charge. It may be repeated; [ErrUnknown] means that it must be.
+func (p *Payments) Refund(ctx context.Context, key string, order domain.Order) (domain.Charge, error) {
+	reversed, err := p.gateway.Reverse(ctx, key)
+	if err != nil || order.Validate() != nil { // what cannot be charged has no place in the books
+		return reversed, err
+	}
+	return reversed, p.db.InTx(ctx, func(ctx context.Context, tx data.Tx) error {
+		return p.RecordRefund(ctx, tx, key, order, reversed)
+	})
 }
 
-// RecordRefund writes down a reversal, in tx, with its event. A payment that the books do not know is written down when money
-// did move, so that both books agree; when none did, nothing is written. Repeating it changes nothing.
-func (p *Payments) RecordRefund(ctx context.Context, tx data.Tx, chargeKey string, order domain.Order, reversed domain.Charge) error {
+// RecordRefund writes down a reversal, in tx, with its event. Repeating it changes nothing.
+func (p *Payments) RecordRefund(ctx context.Context, tx data.Tx, key string, order domain.Order, reversed domain.Charge) error {
+	now := time.Now().UTC()
 	payment, err := p.store.Payment(ctx, tx, order.ID)
 	switch {
 	case errors.Is(err, data.ErrNoRows):
-		if reversed.Status != domain.ChargeRefunded {
-			return nil // never charged: nothing to take back
-		}
-		return p.save(ctx, tx, domain.NewPayment(order, chargeKey, reversed, p.now()))
+		return p.save(ctx, tx, domain.NewPayment(order, key, reversed, now))
 	case err != nil:
 		return err
-	case payment.ChargeKey != chargeKey:
+	case payment.ChargeKey != key:
 		return fmt.Errorf("%w: order %s was charged under another key than the one to be refunded", ErrBooksDiffer, order.ID)
 	case payment.Status == domain.Charged && reversed.Status != domain.ChargeRefunded:
 		return fmt.Errorf("%w: order %s is charged here and %s there", ErrBooksDiffer, order.ID, reversed.Status)
 	}
-	if !payment.Refund(reversed.RefundID, p.now()) {
+	if !payment.Refund(reversed.RefundID, now) {
 		return nil
 	}
 	return p.save(ctx, tx, payment)
@@ -122,6 +150,9 @@ func (p *Payments) save(ctx context.Context, tx data.Tx, payment domain.Payment)
 	}
 	if err := p.store.Save(ctx, tx, payment, postings); err != nil {
 		return err
+	}
+	if payment.Status == domain.Voided {
+		return nil // nothing happened that anybody could want to know
 	}
 	return p.events.Write(ctx, tx, event(p.topic, payment))
 }

@@ -32,6 +32,7 @@ type rig struct {
 	t    *testing.T
 	db   data.DB
 	uses *app.Payments
+	gate *adapters.Gateway
 	srv  *httptest.Server
 }
 
@@ -59,41 +60,29 @@ func newRig(t *testing.T, db data.DB, retries int) *rig {
 		return &http.Client{Transport: resiliencehttp.Transport(policy, http.DefaultTransport)}
 	}
 	gate := adapters.NewGateway(srv.URL, apiKey, client("payment_gateway"), client("payment_refunds"))
-	return &rig{t, db, app.New(gate, adapters.SQL{}, box, topic), srv}
+	return &rig{t, db, app.New(db, gate, adapters.SQL{}, box, topic), gate, srv}
 }
 
 func order(method string) domain.Order {
 	return domain.Order{ID: "ord-1", CustomerID: "alice", Amount: domain.Money{Cents: 129600, Currency: "USD"}, Method: method}
 }
 
-// do charges and records as a handler does; giveUp is now or in a distant future.
-func (r *rig) do(o domain.Order, giveUp bool) (domain.Payment, error) {
+// do charges and records as a handler does.
+func (r *rig) do(o domain.Order, lastTry bool) (domain.Charge, error) {
 	r.t.Helper()
-	until := time.Now().Add(time.Hour)
-	if giveUp {
-		until = time.Time{}
+	charge, err := r.uses.Charge(r.t.Context(), "key", o, lastTry)
+	if err != nil || charge.Status != domain.ChargeCaptured {
+		return charge, err
 	}
-	charge, err := r.uses.Charge(r.t.Context(), "key", o, until)
-	if err != nil {
-		return domain.Payment{}, err
-	}
-	var p domain.Payment
-	err = r.db.InTx(r.t.Context(), func(ctx context.Context, tx data.Tx) error {
-		p, err = r.uses.RecordCharge(ctx, tx, "key", o, charge)
+	return charge, r.db.InTx(r.t.Context(), func(ctx context.Context, tx data.Tx) error {
+		_, err := r.uses.RecordCharge(ctx, tx, "key", o, charge)
 		return err
 	})
-	return p, err
 }
 
 func (r *rig) undo(o domain.Order) (domain.Charge, error) {
 	r.t.Helper()
-	reversed, err := r.uses.Reverse(r.t.Context(), "key")
-	if err != nil {
-		return reversed, err
-	}
-	return reversed, r.db.InTx(r.t.Context(), func(ctx context.Context, tx data.Tx) error {
-		return r.uses.RecordRefund(ctx, tx, "key", o, reversed)
-	})
+	return r.uses.Refund(r.t.Context(), "key", o)
 }
 
 // expect checks the payment's status ("" for none), what the gateway holds by our ledger, and the events that were told.
@@ -141,7 +130,7 @@ func TestOutcomes(t *testing.T) {
 			for _, c := range []struct {
 				name, method string
 				retries      int
-				giveUp       bool
+				lastTry      bool
 				unknown      bool // the first half ends in ErrUnknown
 				status       domain.Status
 				reason       string
@@ -173,13 +162,13 @@ func TestOutcomes(t *testing.T) {
 					undone: domain.Refunded, undoneEvents: []string{refundedEvent},
 				},
 				{
-					name: "charge, then timeout, out of patience", method: gateway.ChargeThenTimeout, giveUp: true,
+					name: "charge, then timeout, out of patience", method: gateway.ChargeThenTimeout, lastTry: true,
 					status: domain.Refunded, reason: "gateway_unreachable", events: []string{refundedEvent},
 					undone: domain.Refunded, undoneEvents: []string{refundedEvent},
 				},
-				{name: "unreachable", method: gateway.Unreachable, retries: 2, unknown: true},
+				{name: "unreachable", method: gateway.Unreachable, retries: 2, unknown: true, undone: domain.Voided},
 				{
-					name: "unreachable, out of patience", method: gateway.Unreachable, retries: 2, giveUp: true,
+					name: "unreachable, out of patience", method: gateway.Unreachable, retries: 2, lastTry: true,
 					status: domain.Declined, reason: "gateway_unreachable", events: []string{declinedEvent},
 					undone: domain.Declined, undoneEvents: []string{declinedEvent},
 				},
@@ -187,16 +176,15 @@ func TestOutcomes(t *testing.T) {
 				t.Run(c.name, func(t *testing.T) {
 					t.Parallel()
 					r := newRig(t, open(t), c.retries)
-					p, err := r.do(order(c.method), c.giveUp)
+					p, err := r.do(order(c.method), c.lastTry)
 					if c.unknown {
 						require.ErrorIs(t, err, app.ErrUnknown)
 					} else {
 						require.NoError(t, err)
 						require.Equal(t, c.reason, p.Reason)
-						again, err := r.do(order(c.method), c.giveUp)
+						again, err := r.do(order(c.method), c.lastTry)
 						require.NoError(t, err, "a repeated command")
-						require.Equal(t, p.ID, again.ID)
-						require.Equal(t, p.ChargeID, again.ChargeID, "is not charged again")
+						require.Equal(t, p, again, "is not charged again")
 					}
 					r.expect(c.status, c.balance, c.events...)
 
@@ -219,14 +207,36 @@ func TestRefundOfWhatWasNeverCharged(t *testing.T) {
 	reversed, err := r.undo(order(gateway.Visa))
 	require.NoError(t, err)
 	require.Equal(t, domain.ChargeVoided, reversed.Status)
-	r.expect("", 0)
+	r.expect(domain.Voided, 0)
 
-	// A charge that comes late cannot happen any more, even if nothing of ours stood in its way.
-	p, err := r.do(order(gateway.Visa), false)
+	// A charge that comes late is not even asked for.
+	r.srv.Close()
+	late, err := r.do(order(gateway.Visa), false)
 	require.NoError(t, err)
-	require.Equal(t, domain.Declined, p.Status)
-	require.Equal(t, "voided", p.Reason)
-	r.expect(domain.Declined, 0, declinedEvent)
+	require.Equal(t, domain.ChargeVoided, late.Status)
+	r.expect(domain.Voided, 0)
+}
+
+// The gateway voided the key, but we died before we wrote that down. A charge that comes late is refused there.
+func TestLateChargeIsRefusedByTheGateway(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, datatest.SQLite(t), 0)
+	_, err := r.gate.Reverse(t.Context(), "key")
+	require.NoError(t, err)
+	late, err := r.do(order(gateway.Visa), false)
+	require.NoError(t, err)
+	require.Equal(t, domain.ChargeVoided, late.Status)
+	r.expect(domain.Voided, 0)
+}
+
+func TestOrderThatCannotBeCharged(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, datatest.SQLite(t), 0)
+	bad := order(gateway.Visa)
+	bad.Amount.Cents = 0
+	_, err := r.undo(bad)
+	require.NoError(t, err)
+	r.expect("", 0)
 }
 
 func TestGatewayIsDead(t *testing.T) {
@@ -260,6 +270,8 @@ func TestBooksThatDifferAreNotWritten(t *testing.T) {
 		return err
 	})
 	require.ErrorContains(t, err, "one order pays once")
+	_, err = r.uses.Charge(t.Context(), "other", order(gateway.Visa), false)
+	require.ErrorIs(t, err, app.ErrBooksDiffer)
 	r.expect(domain.Charged, 129600, chargedEvent)
 }
 

@@ -2,6 +2,7 @@ package domain_test
 
 import (
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,6 +27,19 @@ func TestMoney(t *testing.T) {
 	}
 }
 
+func TestOrderValidate(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, order.Validate())
+	for name, spoil := range map[string]func(*domain.Order){
+		"order": func(o *domain.Order) { o.ID = "" }, "customer": func(o *domain.Order) { o.CustomerID = strings.Repeat("x", 201) },
+		"payment method": func(o *domain.Order) { o.Method = "" }, "amount": func(o *domain.Order) { o.Amount.Cents = 0 },
+	} {
+		bad := order
+		spoil(&bad)
+		require.ErrorContains(t, bad.Validate(), name)
+	}
+}
+
 func TestPaymentIDIsDerived(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, domain.PaymentID("k"), domain.PaymentID("k"))
@@ -44,7 +58,7 @@ func TestPaymentTransitions(t *testing.T) {
 		{"captured", domain.Charge{ID: "ch-1", Status: domain.ChargeCaptured}, domain.Charged, true},
 		{"declined", domain.Charge{ID: "ch-1", Status: domain.ChargeDeclined, Reason: "card_declined"}, domain.Declined, false},
 		{"charged and taken back at once", domain.Charge{ID: "ch-1", Status: domain.ChargeRefunded, RefundID: "rf-0"}, domain.Refunded, false},
-		{"voided before it happened", domain.Charge{ID: "ch-1", Status: domain.ChargeVoided, Reason: "voided"}, domain.Declined, false},
+		{"voided before it happened", domain.Charge{ID: "ch-1", Status: domain.ChargeVoided, Reason: "voided"}, domain.Voided, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -52,7 +66,8 @@ func TestPaymentTransitions(t *testing.T) {
 			require.Equal(t, c.want, p.Status)
 			require.Equal(t, c.charge.Reason, p.Reason)
 			before := p
-			if c.want == domain.Declined {
+			require.Equal(t, c.charge, p.Charge(), "a payment knows what became of its charge")
+			if c.want == domain.Declined || c.want == domain.Voided {
 				require.Empty(t, domain.Postings(p), "no money moved")
 			}
 			require.Equal(t, c.refunded, p.Refund("rf-1", now.Add(time.Second)))

@@ -3,18 +3,21 @@ package domain
 import (
 	"crypto/sha256"
 	"encoding/base32"
+	"errors"
+	"fmt"
 	"strings"
 	"time"
 )
 
-// Status is where a payment stands. Declined and Refunded are final.
+// Status is where a payment stands. All but Charged are final.
 type Status string
 
-// The statuses. A payment that was never tried has no row.
+// The statuses. A payment that nobody heard of has none.
 const (
 	Charged  Status = "charged"
-	Declined Status = "declined"
-	Refunded Status = "refunded"
+	Declined Status = "declined" // no money moved
+	Refunded Status = "refunded" // money moved, and back
+	Voided   Status = "voided"   // taken back before it was charged; it can never be charged
 )
 
 // Payment is one attempt of one order to pay. There is at most one per order.
@@ -49,6 +52,19 @@ type Order struct {
 	Method     string
 }
 
+// Validate refuses an order that cannot be charged.
+func (o Order) Validate() error {
+	var errs []error
+	for name, v := range map[string]string{"order": o.ID, "customer": o.CustomerID, "payment method": o.Method} {
+		if v == "" || len(v) > maxText {
+			errs = append(errs, fmt.Errorf("%s has %d bytes: it must have 1 to %d", name, len(v), maxText))
+		}
+	}
+	return errors.Join(append(errs, o.Amount.Validate())...)
+}
+
+const maxText = 200
+
 // Charge is the gateway's final word on a charge.
 type Charge struct {
 	ID       string // the gateway's own number
@@ -79,10 +95,20 @@ func NewPayment(o Order, chargeKey string, c Charge, now time.Time) Payment {
 		p.Status = Charged
 	case ChargeRefunded:
 		p.Status = Refunded
-	default: // declined, or voided: money never moved
+	case ChargeVoided:
+		p.Status = Voided
+	default:
 		p.Status = Declined
 	}
 	return p
+}
+
+// Charge is the gateway's word on the payment's charge as far as this payment knows.
+func (p Payment) Charge() Charge {
+	status := map[Status]ChargeStatus{
+		Charged: ChargeCaptured, Declined: ChargeDeclined, Refunded: ChargeRefunded, Voided: ChargeVoided,
+	}[p.Status]
+	return Charge{ID: p.ChargeID, Status: status, Reason: p.Reason, RefundID: p.RefundID}
 }
 
 // Refund takes a charged payment back. It reports false, and changes nothing, when there is no money to give back: the

@@ -8,7 +8,7 @@ create table payments (
     amount_cents   bigint not null check (amount_cents > 0),
     currency       text   not null,
     payment_method text   not null,
-    status         text   not null check (status in ('charged', 'declined', 'refunded')),
+    status         text   not null check (status in ('charged', 'declined', 'refunded', 'voided')),
     reason         text   not null,
     charge_key     text   not null unique,
     charge_id      text   not null,

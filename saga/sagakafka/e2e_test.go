@@ -70,10 +70,11 @@ func newWorld(t *testing.T, cfg kafka.Config, timeout time.Duration) *world {
 
 	caller, err := sagakafka.NewCaller(sagakafka.CallerConfig{ReplyTopic: "replies", Write: box.Write})
 	require.NoError(t, err)
+	retry := saga.Retry{Max: 5, First: 50 * time.Millisecond, Cap: 200 * time.Millisecond}
 	pay := sagakafka.Call("pay", caller.To("bank.commands", chargeCommand),
 		func(o order) charge { return charge{Order: o.ID, Cents: o.Cents} },
 		func(o *order, p payment) { o.Payment = p }).
-		Timeout(timeout).Retry(saga.Retry{Max: 5, First: 50 * time.Millisecond, Cap: 200 * time.Millisecond}).UndoRetry(saga.Retry{Max: 5, First: 50 * time.Millisecond, Cap: 200 * time.Millisecond})
+		Timeout(timeout).Retry(retry).UndoRetry(retry)
 	ship := saga.Step("ship", func(_ saga.Ctx, o order) (saga.None, error) {
 		if o.Refuse {
 			return saga.None{}, saga.Reject("nobody ships there")
@@ -207,22 +208,5 @@ func TestRetriesOfBothSidesMakeOneEffect(t *testing.T) {
 		require.Equal(t, "p-o-1", done.Payment.ID)
 		charges, _ := w.bank.effects(t, t.Context(), "pay")
 		require.Equal(t, 1, charges)
-	})
-}
-
-// Without any reply to a compensation the saga must not wait for ever: it parks, and goes on when somebody retries it.
-func TestCompensationWithoutReplyParks(t *testing.T) {
-	brokers(t, func(t *testing.T, cfg kafka.Config) {
-		w := newWorld(t, cfg, 100*time.Millisecond)
-		_, err := w.place(t, order{ID: "o-1"})
-		var parked *saga.ParkedError
-		require.ErrorAs(t, err, &parked)
-		require.Equal(t, "pay", parked.Step)
-		consume(t, cfg, "bank", "bank.commands", w.bank.participant.Handle)
-		require.NoError(t, w.engine.Retry(t.Context(), "o-1", "ann", "the bank is back"))
-		require.Eventually(t, func() bool {
-			s, err := w.engine.Status(t.Context(), "o-1")
-			return err == nil && s.State == saga.State(saga.Compensated)
-		}, eventually, 10*time.Millisecond)
 	})
 }

@@ -218,7 +218,8 @@ func TestWhatIsNoCommandIsRefusedForGood(t *testing.T) {
 		ev := command("pay", saga.Do)
 		ev.Data = []byte(`[`)
 		require.NoError(t, b.participant.Handle(t.Context(), ev))
-		require.Equal(t, "rejected", b.replies(t, t.Context(), doKey)[0].outcome, "a payload that does not decode has no effect: the saga may know at once")
+		require.Equal(t, "rejected", b.replies(t, t.Context(), doKey)[0].outcome,
+			"a payload that does not decode has no effect: the saga may know at once")
 		b.requireEffects(t, 0, 0)
 	})
 }

@@ -68,9 +68,11 @@ func (p *virtualIDP) verifier(t *testing.T, change func(*oidc.Config)) *oidc.Ver
 	return v
 }
 
-func virtualToken(kid string) string {
-	now := time.Now().Unix()
-	body := marshal(map[string]any{"iss": virtualIssuer, "aud": audience, "sub": "alice", "iat": now, "exp": now + 300})
+func virtualToken(kid string) string { return virtualTokenFor(kid, 5*time.Minute) }
+
+func virtualTokenFor(kid string, lifetime time.Duration) string {
+	now, end := time.Now().Unix(), time.Now().Add(lifetime).Unix()
+	body := marshal(map[string]any{"iss": virtualIssuer, "aud": audience, "sub": "alice", "iat": now, "exp": end})
 	key := rsaKey()
 	if kid == "r2" {
 		key = rsaKey2()
@@ -152,8 +154,14 @@ func TestRunKeepsKeysFresh(t *testing.T) {
 		require.Zero(t, time.Since(began), "the caller did not wait for a fetch")
 
 		p.down.Store(true)
-		before := p.fetches.Load()
-		time.Sleep(10 * time.Minute)
+		before, steady := p.fetches.Load(), virtualTokenFor("r1", time.Hour)
+		for range 600 {
+			asked := time.Now()
+			_, err := v.Verify(t.Context(), steady)
+			require.NoError(t, err)
+			require.Zero(t, time.Since(asked), "callers leave old keys to Run")
+			time.Sleep(time.Second)
+		}
 		require.InDelta(t, 54, p.fetches.Load()-before, 6, "one attempt per cool-down, each a second long")
 		p.down.Store(false)
 		p.publish(jose.JSONWebKey{Key: rsaKey2().Public(), KeyID: "r2"})
@@ -162,6 +170,26 @@ func TestRunKeepsKeysFresh(t *testing.T) {
 		require.NoError(t, err)
 		_, err = v.Verify(t.Context(), virtualToken("r1"))
 		require.ErrorIs(t, err, security.ErrInvalidToken, "the withdrawn key is refused")
+		cancel()
+		require.NoError(t, <-ended)
+	})
+}
+
+// Callers leave old keys to Run, also when it is late.
+func TestCallersDoNotFetchForRun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &virtualIDP{}
+		v := p.verifier(t, func(c *oidc.Config) {
+			c.Hooks.OnRefresh = func(context.Context, oidc.Refresh) { time.Sleep(time.Hour) } // Run is held up here
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- v.Run(ctx) }()
+		time.Sleep(30 * time.Minute)
+		_, err := v.Verify(t.Context(), virtualToken("r1"))
+		require.NoError(t, err)
+		require.EqualValues(t, 1, p.fetches.Load())
 		cancel()
 		require.NoError(t, <-ended)
 	})

@@ -205,6 +205,7 @@ func TestJ08J09Times(t *testing.T) {
 		{"fraction", raw(fmt.Sprintf("%d.5", in(time.Minute))), oidc.ReasonOK},
 		{"milliseconds", at("exp", in(time.Minute)*1000), oidc.ReasonExpired}, // beyond the year 9999
 		{"decades", at("exp", in(20*365*24*time.Hour)), oidc.ReasonLifetime},
+		{"decades, without iat", p.token(map[string]any{"exp": in(20 * 365 * 24 * time.Hour), "iat": nil}), oidc.ReasonLifetime},
 		{"EXP only", p.token(map[string]any{"exp": nil, "EXP": in(time.Minute)}), oidc.ReasonExpired},
 		{"nbf beyond the skew", at("nbf", in(33*time.Second)), oidc.ReasonNotYetValid},
 		{"nbf within the skew", at("nbf", in(25*time.Second)), oidc.ReasonOK},
@@ -221,10 +222,14 @@ func TestJ10J11AudienceAndIssuer(t *testing.T) {
 	p, other := newIDP(t), newIDP(t)
 	other.publish(jose.JSONWebKey{Key: rsaKey2().Public(), KeyID: "x1", Algorithm: "RS256"})
 	v, seen := newVerifier(t, p.config())
-	for _, aud := range []any{"other", "", []string{}, "shop ", "Shop", "shop2", []string{"shop2"}, map[string]any{"shop": 1}, 7, []any{"shop", 1}} {
+	for _, aud := range []any{
+		"other", "", []string{}, "shop ", "Shop", "shop2", []string{"shop2"}, map[string]any{"shop": 1}, 7, []any{"shop", 1},
+	} {
 		runVectors(t, v, seen, []vector{{fmt.Sprint("aud ", aud), p.token(map[string]any{"aud": aud}), oidc.ReasonAudience}})
 	}
-	for _, iss := range []any{p.URL + "/", strings.ToUpper(p.URL), strings.Replace(p.URL, "http:", "https:", 1), other.URL, 1, []string{p.URL}} {
+	for _, iss := range []any{
+		p.URL + "/", strings.ToUpper(p.URL), strings.Replace(p.URL, "http:", "https:", 1), other.URL, 1, []string{p.URL},
+	} {
 		runVectors(t, v, seen, []vector{{fmt.Sprint("iss ", iss), p.token(map[string]any{"iss": iss}), oidc.ReasonIssuer}})
 	}
 	body := marshal(p.claims(nil))

@@ -110,7 +110,9 @@ func ExampleHealth() {
 	health.SetDraining(true)
 	show()
 	cancel()
-	<-ended
+	if err := <-ended; err != nil {
+		panic(err)
+	}
 	// Output:
 	// 503 {"status":"starting","checks":[{"name":"orders-db","status":"pending","critical":true}]}
 	// 200 {"status":"ready","checks":[{"name":"orders-db","status":"up","critical":true}]}

@@ -137,7 +137,9 @@ func TestMaskText(t *testing.T) {
 
 // FuzzMaskText looks for panics, and for output that a second pass would change: that would mean a secret survived.
 func FuzzMaskText(f *testing.F) {
-	for _, s := range []string{"password=x", "4111 1111 1111 1111", "a://b:c@d", "Bearer abcdefgh", "eyJabcdef.abcd.e", "-----BEGIN PRIVATE KEY-----"} {
+	for _, s := range []string{
+		"password=x", "4111 1111 1111 1111", "a://b:c@d", "Bearer abcdefgh", "eyJabcdef.abcd.e", "-----BEGIN PRIVATE KEY-----",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -82,7 +82,10 @@ func TestRouteTable(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, service.Config{Owner: "team-shop"}, service.Deps{Authenticator: bearer(), Limiter: &counter{}})
 	require.NoError(t, f.Handle(
-		service.Route{Pattern: "GET /pets", Operation: "list-pets", Policy: security.Public(), Timeout: service.NoTimeout, Handler: http.NotFoundHandler()},
+		service.Route{
+			Pattern: "GET /pets", Operation: "list-pets", Policy: security.Public(), Timeout: service.NoTimeout,
+			Handler: http.NotFoundHandler(),
+		},
 		service.Route{
 			Pattern: "POST /orders", Operation: "create-order", Policy: security.AnyRole("customer").And(security.Scope("write:orders")),
 			Limit: "30/min", MaxBody: 100, Owner: "team-order", Summary: "Orders a pet.", Handler: http.NotFoundHandler(),

@@ -50,12 +50,25 @@ func run(t *testing.T, f fixture) *running {
 
 func (r *running) get(t *testing.T, addr, path string) (int, string) {
 	t.Helper()
+	got := r.fetch(addr, path)
+	require.NoError(t, got.err)
+	return got.code, got.body
+}
+
+type fetched struct {
+	code int
+	body string
+	err  error
+}
+
+// fetch is get for other goroutines than the test's own.
+func (r *running) fetch(addr, path string) fetched {
 	resp, err := r.client.Get("http://" + addr + path)
-	require.NoError(t, err)
+	if err != nil {
+		return fetched{err: err}
+	}
 	body, err := io.ReadAll(resp.Body)
-	require.NoError(t, err)
-	require.NoError(t, resp.Body.Close())
-	return resp.StatusCode, string(body)
+	return fetched{code: resp.StatusCode, body: string(body), err: errors.Join(err, resp.Body.Close())}
 }
 
 func wait(t *testing.T, ch <-chan error) error {
@@ -110,11 +123,8 @@ func TestDrainLetsWhatWasBegunFinishAndRefusesTheRest(t *testing.T) {
 	require.NoError(t, f.Add(j.component("relay", service.FinishWork), j.component("pool", service.CloseClients),
 		j.component("consumer", service.StopIngress), j.component("cache", service.CloseClients)))
 	r := run(t, f)
-	reply := make(chan string, 1)
-	go func() {
-		_, body := r.get(t, r.Addr(), "/x")
-		reply <- body
-	}()
+	reply := make(chan fetched, 1)
+	go func() { reply <- r.fetch(r.Addr(), "/x") }()
 	<-entered
 	code, _ := r.get(t, r.Addr(), "/readyz")
 	require.Equal(t, 200, code)
@@ -145,7 +155,7 @@ func TestDrainLetsWhatWasBegunFinishAndRefusesTheRest(t *testing.T) {
 	code, _ = r.get(t, r.AdminAddr(), "/readyz")
 	assert.Equal(t, 503, code, "the admin listener is still there to look at")
 	close(release)
-	assert.Equal(t, "done", <-reply)
+	assert.Equal(t, fetched{code: 200, body: "done"}, <-reply)
 	require.NoError(t, wait(t, r.ended))
 
 	at := func(e string) int {
@@ -178,7 +188,10 @@ func TestReportTellsEveryPhase(t *testing.T) {
 	require.ErrorContains(t, wait(t, r.ended), `component "db": stop: three connections`)
 	text := reported.String()
 	assert.Equal(t, text, r.Report().String())
-	for _, want := range []string{"shop drained in", "asked to end", "not ready", "stop ingress", "http", "finish work", "flush telemetry", "close clients", "three connections"} {
+	for _, want := range []string{
+		"shop drained in", "asked to end", "not ready", "stop ingress", "http", "finish work", "flush telemetry", "close clients",
+		"three connections",
+	} {
 		assert.Contains(t, text, want)
 	}
 	assert.Contains(t, f.log.String(), `"msg":"drained"`)
@@ -240,11 +253,8 @@ func TestWhatDoesNotEndIsLeftBehindAndNamed(t *testing.T) {
 		service.Component{Name: "stuck", Stop: func(context.Context) error { <-release; left <- struct{}{}; return nil }},
 	))
 	r := run(t, f)
-	code := make(chan int, 1)
-	go func() {
-		c, _ := r.get(t, r.Addr(), "/x")
-		code <- c
-	}()
+	reply := make(chan fetched, 1)
+	go func() { reply <- r.fetch(r.Addr(), "/x") }()
 	<-entered
 	r.stop()
 	err := wait(t, r.ended)
@@ -255,7 +265,7 @@ func TestWhatDoesNotEndIsLeftBehindAndNamed(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 	require.ErrorContains(t, <-canceled, "the drain's budget")
-	assert.Equal(t, http.StatusServiceUnavailable, <-code, "the request was told to try again")
+	assert.Equal(t, http.StatusServiceUnavailable, (<-reply).code, "the request was told to try again")
 	close(release)
 	<-left
 	<-left
@@ -374,7 +384,8 @@ func TestTelemetryIsFlushedBeforeClientsAreClosed(t *testing.T) {
 func TestDrainBudgetAddsUp(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, 27*time.Second, service.DrainBudget{}.Total())
-	assert.Equal(t, 4*time.Second, service.DrainBudget{Linger: -1, Ingress: time.Second, Work: time.Second, Flush: time.Second, Close: time.Second}.Total())
+	short := service.DrainBudget{Linger: -1, Ingress: time.Second, Work: time.Second, Flush: time.Second, Close: time.Second}
+	assert.Equal(t, 4*time.Second, short.Total())
 }
 
 func TestARouteMayTakeLongerThanTheServersTimeouts(t *testing.T) {

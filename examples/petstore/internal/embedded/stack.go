@@ -78,7 +78,7 @@ func (s *Stack) tick() {
 // Settings are the key=value pairs that point the shop at the parts.
 func (s *Stack) Settings() []string {
 	return []string{
-		"kafka.brokers=[" + strings.Join(s.Kafka, ",") + "]",
+		"kafka.brokers=" + strings.Join(s.Kafka, ","),
 		"redis.addr=" + s.Redis,
 		"db.driver=sqlite",
 		"db.dir=" + filepath.Join(s.Dir, "db"),

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -56,7 +57,7 @@ func Build(ctx context.Context, s *platform.Service) error {
 	return errors.Join(
 		s.Shell.Handle(api.Routes(orders)...),
 		s.Shell.Add(service.Component{Name: "saga engine", Run: engine.Run}),
-		s.Shell.Health().Add(observability.Check{Name: "saga engine", Probe: running(engine)}),
+		s.Shell.Health().Add(observability.Check{Name: "saga engine", Probe: running(engine), Interval: 100 * time.Millisecond}),
 		s.Consume("replies", platform.TopicSagaReplies, kafka.Events(caller.Replies(engine))),
 	)
 }

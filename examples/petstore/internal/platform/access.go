@@ -70,7 +70,7 @@ func (s *Service) watchRedis() error {
 	if s.Redis == nil {
 		return nil
 	}
-	s.onClose("redis", s.Redis.Close)
+	s.OnClose("redis", s.Redis.Close)
 	return s.Shell.Health().Add(observability.Check{
 		Name: "redis", Optional: true, Probe: func(ctx context.Context) error { return s.Redis.Ping(ctx).Err() },
 	})

@@ -25,7 +25,7 @@ func (s *Service) openDB(ctx context.Context) error {
 		return fmt.Errorf("database: %w", err)
 	}
 	s.DB = db
-	s.onClose("database", db.Close)
+	s.OnClose("database", db.Close)
 	if err := s.Shell.Health().Add(observability.Check{Name: "database", Probe: db.Ping}); err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func (s *Service) openKafka(ctx context.Context) error {
 		return err
 	}
 	s.Kafka = client
-	s.onClose("kafka", func() error {
+	s.OnClose("kafka", func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		return client.Close(ctx)

@@ -155,12 +155,12 @@ func (s *Service) HTTPClient(policy string) (*http.Client, error) {
 		return nil, fmt.Errorf("platform: %s: %w", s.Name, err)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	s.onClose("http "+policy, func() error { transport.CloseIdleConnections(); return nil })
+	s.OnClose("http "+policy, func() error { transport.CloseIdleConnections(); return nil })
 	return &http.Client{Transport: resiliencehttp.Transport(guard, s.Telemetry.Transport(transport))}, nil
 }
 
-// onClose adds something that ends when the clients are closed, and also when the service never ran.
-func (s *Service) onClose(name string, fn func() error) {
+// OnClose adds something that ends when the clients are closed, and also when the service never ran.
+func (s *Service) OnClose(name string, fn func() error) {
 	s.closers = append(s.closers, fn)
 	_ = s.Shell.Add(service.Component{ // a refusal shows when the shell runs
 		Name: name, Phase: service.CloseClients, Stop: func(context.Context) error { return fn() },

@@ -137,6 +137,8 @@ type LimitSettings struct {
 type PaymentSettings struct {
 	// GatewayURL is the card gateway. Empty: the payment service starts its simulator on loopback.
 	GatewayURL string
+	// GatewayKey is the API key there; the simulator needs none.
+	GatewayKey config.Secret
 }
 
 // DeliverySettings belong to the delivery service.

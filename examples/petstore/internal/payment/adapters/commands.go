@@ -25,14 +25,20 @@ type Commands struct {
 	barrier  *sagakafka.Participant
 }
 
-// NewCommands makes the handler; write is that of the outbox in db, which also needs the tables of [sagakafka.Migrations].
-func NewCommands(payments *app.Payments, db data.DB, write sagakafka.Write) (*Commands, error) {
+// NewCommands makes the handler; write is that of the outbox in db, which also needs the tables of [sagakafka.Migrations]. handled is
+// told about each command and may be nil.
+func NewCommands(
+	payments *app.Payments, db data.DB, write sagakafka.Write, handled func(context.Context, sagakafka.Handled),
+) (*Commands, error) {
 	c := &Commands{payments: payments}
 	var err error
 	c.barrier, err = sagakafka.NewParticipant(sagakafka.ParticipantConfig{
 		Name: "payment", Write: write,
 		Handled: func(ctx context.Context, h sagakafka.Handled) {
 			talkOf(ctx).barred = h.Outcome == sagakafka.HandledBarred
+			if handled != nil {
+				handled(ctx, h)
+			}
 		},
 	}, db, sagakafka.On(platform.CommandProcessPayment, c.do, c.undo))
 	return c, err

@@ -69,28 +69,31 @@ func (g *Gateway) Reverse(ctx context.Context, key string) (domain.Charge, error
 	return out.charge(status)
 }
 
-// Held is what the gateway holds of an order's money, in cents, by its own book.
-func (g *Gateway) Held(ctx context.Context, orderID string) (int64, error) {
+// GatewayCharge is a charge in the gateway's own book.
+type GatewayCharge struct {
+	ID          string              `json:"id"`
+	Status      domain.ChargeStatus `json:"status"`
+	AmountCents int64               `json:"amount_cents"`
+	Currency    string              `json:"currency"`
+	Attempts    int64               `json:"attempts"` // how often it was asked for
+}
+
+// Charges is what the gateway's own book says about an order.
+func (g *Gateway) Charges(ctx context.Context, orderID string) ([]GatewayCharge, error) {
 	status, text, err := g.send(ctx, g.reverse, http.MethodGet, "/v1/charges?reference="+url.QueryEscape(orderID), "", nil)
 	if err != nil {
-		return 0, err
+		return nil, fmt.Errorf("payment: the gateway's book: %w", err)
+	}
+	if status != http.StatusOK {
+		return nil, fmt.Errorf("payment: the gateway's book: status %d", status)
 	}
 	var list struct {
-		Charges []struct {
-			Status      string `json:"status"`
-			AmountCents int64  `json:"amount_cents"`
-		} `json:"charges"`
+		Charges []GatewayCharge `json:"charges"`
 	}
-	if err := json.Unmarshal(text, &list); err != nil || status != http.StatusOK {
-		return 0, fmt.Errorf("payment: the gateway's book: status %d: %w", status, err)
+	if err := json.Unmarshal(text, &list); err != nil {
+		return nil, fmt.Errorf("payment: the gateway's book: %w", err)
 	}
-	var held int64
-	for _, c := range list.Charges {
-		if domain.ChargeStatus(c.Status) == domain.ChargeCaptured {
-			held += c.AmountCents
-		}
-	}
-	return held, nil
+	return list.Charges, nil
 }
 
 func (a answer) charge(status int) (domain.Charge, error) {

@@ -4,15 +4,21 @@ import (
 	"context"
 
 	"github.com/marty-framework/mmf/examples/petstore/internal/catalog"
+	"github.com/marty-framework/mmf/examples/petstore/internal/delivery"
+	"github.com/marty-framework/mmf/examples/petstore/internal/issuer"
 	"github.com/marty-framework/mmf/examples/petstore/internal/order"
+	"github.com/marty-framework/mmf/examples/petstore/internal/payment"
 	"github.com/marty-framework/mmf/examples/petstore/internal/platform"
 )
 
 // builders build each service's routes, tables and workers. One line per service: what is not here is not in the shop.
 func builders() map[string]func(context.Context, *platform.Service) error {
 	return map[string]func(context.Context, *platform.Service) error{
-		"catalog": catalog.Build,
-		"order":   order.Build,
+		"catalog":  catalog.Build,
+		"order":    order.Build,
+		"payment":  payment.Build,
+		"delivery": delivery.Build,
+		"issuer":   issuer.Build,
 	}
 }
 

@@ -197,59 +197,61 @@ func (d *decision) add(r Record) error {
 func (d *decision) settle() ([]Command, error) {
 	for {
 		cmds := d.a.m.next()
-		r, found, err := d.first(cmds)
+		found, err := d.first(cmds)
 		if err != nil {
 			return nil, err
 		}
-		if !found {
+		if len(found) == 0 {
 			return cmds, nil
 		}
-		if r.Kind == Ended && len(d.records) > 0 {
+		if found[0].Kind == Ended && len(d.records) > 0 {
 			// The last result and the end are one record.
 			last := &d.records[len(d.records)-1]
-			last.End = r.End
-			d.a.m.outcome, d.a.m.ended = r.End, d.now
+			last.End = found[0].End
+			d.a.m.outcome, d.a.m.ended = last.End, d.now
 			continue
 		}
-		if err := d.add(r); err != nil {
-			return nil, err
+		for _, r := range found {
+			if err := d.add(r); err != nil {
+				return nil, err
+			}
 		}
 	}
 }
 
-// first finds the first command that a record answers.
-func (d *decision) first(cmds []Command) (Record, bool, error) {
+// first finds the first command that records answer.
+func (d *decision) first(cmds []Command) ([]Record, error) {
 	for _, c := range cmds {
 		switch c.Op {
 		case OpEnd:
-			return Record{Kind: Ended, End: c.Outcome}, true, nil
+			return []Record{{Kind: Ended, End: c.Outcome}}, nil
 		case OpSettle:
 			if d.a.inflight[c.node] == nil {
-				return Record{Kind: Unknown, Node: c.Node, Reason: "interrupted; its outcome is not known"}, true, nil
+				return []Record{{Kind: Unknown, Node: c.Node, Reason: "interrupted; its outcome is not known"}}, nil
 			}
 		case OpDecide:
 			state, err := d.a.m.stateFor(c.node)
-			return Record{Kind: Branched, Node: c.Node, Taken: err == nil && c.node.when(state)}, true, err
+			return []Record{{Kind: Branched, Node: c.Node, Taken: err == nil && c.node.when(state)}}, err
 		case OpArm:
 			wait := c.node.within
 			if c.node.kind == kindSleep {
 				state, err := d.a.m.stateFor(c.node)
 				if err != nil {
-					return Record{}, false, err
+					return nil, err
 				}
 				wait = max(c.node.sleep(state), 0)
 			}
-			return Record{Kind: Armed, Node: c.Node, Due: d.now.Add(wait)}, true, nil
+			return []Record{{Kind: Armed, Node: c.Node, Due: d.now.Add(wait)}}, nil
 		case OpDeliver:
 			r, err := d.a.deliverSignal(c.node)
-			return r, true, err
+			return []Record{r}, err
 		case OpWait:
 			if !c.NotBefore.After(d.now) {
-				return d.a.waitOver(c, d.now), true, nil
+				return d.a.waitOver(c, d.now), nil
 			}
 		}
 	}
-	return Record{}, false, nil
+	return nil, nil
 }
 
 func (a *activation) deliverSignal(n *node) (Record, error) {
@@ -270,14 +272,14 @@ func (a *activation) deliverSignal(n *node) (Record, error) {
 }
 
 // waitOver says what the end of a wait means.
-func (a *activation) waitOver(c Command, now time.Time) Record {
+func (a *activation) waitOver(c Command, now time.Time) []Record {
 	switch c.node.kind {
 	case kindSleep:
-		return Record{Kind: Done, Node: c.Node}
+		return []Record{{Kind: Done, Node: c.Node}}
 	case kindAwait:
-		return Record{Kind: Expired, Node: c.Node, Reason: fmt.Sprintf("no %q within %s", c.node.signal, c.node.within)}
+		return []Record{{Kind: Expired, Node: c.Node, Reason: fmt.Sprintf("no %q within %s", c.node.signal, c.node.within)}}
 	default:
-		return a.failure(c.node, c.Undo, fmt.Errorf("no reply within %s", c.node.timeout), now)[0]
+		return a.failure(c.node, c.Undo, fmt.Errorf("no reply within %s", c.node.timeout), now)
 	}
 }
 

@@ -96,7 +96,7 @@ func (b *builder) settle(n *node) {
 		return
 	}
 	for _, r := range []Retry{n.retry, n.undoRetry} {
-		if p := r.problem(); p != "" {
+		if p := r.withDefaults(1).problem(); p != "" {
 			b.problem(n.name, p)
 		}
 	}

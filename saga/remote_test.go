@@ -102,6 +102,12 @@ func TestRemoteStepWithoutReply(t *testing.T) {
 	})
 }
 
+func TestPartialRetryTakesDefaults(t *testing.T) {
+	t.Parallel()
+	def := saga.Define("trip", 1, remoteStep("far", time.Second).Retry(saga.Retry{Max: 2, First: time.Second}))
+	require.NoError(t, def.Err())
+}
+
 func TestReplyThatDoesNotDecodeParks(t *testing.T) {
 	t.Parallel()
 	stores(t, func(t *testing.T, store func() saga.Store) {
@@ -123,5 +129,32 @@ func TestReplyThatDoesNotDecodeParks(t *testing.T) {
 			return err == nil && st.State == saga.State(saga.TerminatedByHand)
 		}, 10*time.Second, 5*time.Millisecond)
 		require.ErrorIs(t, e.Terminate(within(t), "t1", "ann", "again"), saga.ErrFinished)
+	})
+}
+
+func TestRemoteCompensationWithoutReplyParks(t *testing.T) {
+	t.Parallel()
+	stores(t, func(t *testing.T, store func() saga.Store) {
+		s := store()
+		openSent(t, s)
+		l := &log{}
+		def := saga.Define("trip", 1, remoteStep("far", 30*time.Millisecond).UndoRetry(quick), stop(l, "z"))
+		e, _ := engine(t, saga.Config{}, s, def)
+		run, err := def.Start(within(t), e, "t1", trip{Fail: "z"})
+		require.NoError(t, err)
+		key := waitSent(t, s, 1)[0]
+		require.NoError(t, e.Reply(within(t), nil, saga.Reply{Key: key, Result: json.RawMessage(`"there"`)}))
+		_, err = run.Result(within(t))
+		var parked *saga.ParkedError
+		require.ErrorAs(t, err, &parked)
+		require.Equal(t, "far", parked.Step)
+		require.Len(t, sent(t, s), 4, "one command and three times its compensation")
+		require.NoError(t, e.Retry(within(t), "t1", "ann", "the participant is back"))
+		undo := waitSent(t, s, 5)[4]
+		require.NoError(t, e.Reply(within(t), nil, saga.Reply{Key: undo}))
+		require.Eventually(t, func() bool {
+			st, err := e.Status(t.Context(), "t1")
+			return err == nil && st.State == saga.State(saga.Compensated)
+		}, 10*time.Second, 5*time.Millisecond)
 	})
 }

@@ -210,3 +210,19 @@ func TestRetriesOfBothSidesMakeOneEffect(t *testing.T) {
 		require.Equal(t, 1, charges)
 	})
 }
+// Without any reply to a compensation the saga must not wait for ever: it parks, and goes on when somebody retries it.
+func TestCompensationWithoutReplyParks(t *testing.T) {
+	brokers(t, func(t *testing.T, cfg kafka.Config) {
+		w := newWorld(t, cfg, 100*time.Millisecond)
+		_, err := w.place(t, order{ID: "o-1"})
+		var parked *saga.ParkedError
+		require.ErrorAs(t, err, &parked)
+		require.Equal(t, "pay", parked.Step)
+		consume(t, cfg, "bank", "bank.commands", w.bank.participant.Handle)
+		require.NoError(t, w.engine.Retry(t.Context(), "o-1", "ann", "the bank is back"))
+		require.Eventually(t, func() bool {
+			s, err := w.engine.Status(t.Context(), "o-1")
+			return err == nil && s.State == saga.State(saga.Compensated)
+		}, eventually, 10*time.Millisecond)
+	})
+}

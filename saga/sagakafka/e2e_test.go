@@ -210,6 +210,7 @@ func TestRetriesOfBothSidesMakeOneEffect(t *testing.T) {
 		require.Equal(t, 1, charges)
 	})
 }
+
 // Without any reply to a compensation the saga must not wait for ever: it parks, and goes on when somebody retries it.
 func TestCompensationWithoutReplyParks(t *testing.T) {
 	brokers(t, func(t *testing.T, cfg kafka.Config) {

@@ -49,8 +49,8 @@ const (
 // get finds the key for a token. found is false for an unknown key id; the error matches security.ErrUnavailable when
 // there are no keys that may be used.
 func (c *keyCache) get(ctx context.Context, id string, hasID bool) (k key, found bool, err error) {
-	began := time.Now()
 	set, age := c.snapshot()
+	before := set
 	usable := set != nil && age < c.maxStale
 	switch {
 	case !usable:
@@ -62,10 +62,10 @@ func (c *keyCache) get(ctx context.Context, id string, hasID bool) (k key, found
 	case age >= c.refreshEvery && c.background.Load() == 0:
 		// One caller fetches; the others go on with the keys there are.
 		c.refresh(ctx, causeAge, false)
-		set, age = c.snapshot()
+		set, _ = c.snapshot()
 	}
 	// Keys that were fetched within this call are as new as another fetch would make them.
-	if k, found = set.find(id, hasID); found || !hasID || age < time.Since(began) {
+	if k, found = set.find(id, hasID); found || !hasID || set != before {
 		return k, found, nil
 	}
 	c.refresh(ctx, causeUnknownKey, true)

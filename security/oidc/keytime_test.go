@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -103,6 +104,60 @@ func TestKeysAreUsedUpToMaxStale(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		_, err = v.Verify(t.Context(), virtualToken("r1"))
 		require.NoError(t, err)
+	})
+}
+
+// F-JWK-3: a new key is accepted at once by one forced fetch, without a refusal in between; a withdrawn key is refused
+// once the keys came of age. Right after the start is the hardest time: the first load must not use up the cool-down.
+func TestRotationWithoutDowntime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &virtualIDP{}
+		v := p.verifier(t, nil)
+		accepted := func(kid string) error {
+			_, err := v.Verify(t.Context(), virtualToken(kid))
+			return err
+		}
+		require.NoError(t, accepted("r1"))
+		p.publish(jose.JSONWebKey{Key: rsaKey().Public(), KeyID: "r1", Algorithm: "RS256"}, r2JWK())
+		require.NoError(t, accepted("r2"))
+		require.NoError(t, accepted("r1"))
+		require.EqualValues(t, 2, p.fetches.Load())
+
+		p.publish(r2JWK())
+		time.Sleep(5*time.Minute - time.Nanosecond)
+		require.NoError(t, accepted("r1"), "known until the keys come of age")
+		time.Sleep(time.Nanosecond)
+		require.ErrorIs(t, accepted("r1"), security.ErrInvalidToken)
+		require.NoError(t, accepted("r2"))
+		require.EqualValues(t, 3, p.fetches.Load(), "the fetch by age was new enough for the unknown key")
+	})
+}
+
+// F-JWK-4: however many unknown key ids arrive at once, they cause one fetch, and good tokens go through.
+func TestUnknownKeyFloodCostsOneFetch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &virtualIDP{latency: 100 * time.Millisecond}
+		v := p.verifier(t, nil)
+		require.NoError(t, v.Ready(t.Context()))
+		good := virtualToken("r1")
+		var wg sync.WaitGroup
+		for i := range 200 {
+			forged := virtualToken(fmt.Sprint("x", i))
+			wg.Go(func() {
+				_, err := v.Verify(t.Context(), forged)
+				require.ErrorIs(t, err, security.ErrInvalidToken)
+			})
+			wg.Go(func() {
+				asked := time.Now()
+				_, err := v.Verify(t.Context(), good)
+				require.NoError(t, err)
+				require.Zero(t, time.Since(asked))
+			})
+		}
+		wg.Wait()
+		require.EqualValues(t, 2, p.fetches.Load(), "the first load and one forced fetch")
 	})
 }
 

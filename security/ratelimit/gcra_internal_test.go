@@ -27,7 +27,7 @@ func TestScriptAndGoAgree(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now := time.Date(2026, 1, 2, 3, 4, 5, 678901000, time.UTC)
 		key, tat := rand.Text(), int64(0)
-		for range 40 {
+		for range 20 {
 			limit := security.Limit{
 				Events: rapid.IntRange(1, 1000).Draw(t, "events"),
 				Per:    rapid.SampledFrom([]time.Duration{time.Second, time.Minute, time.Hour, 24 * time.Hour}).Draw(t, "per"),

@@ -27,7 +27,7 @@ func TestProperties(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			r := localRig(t)
-			rapid.Check(bubbled{t}, func(rt *rapid.T) { history(rt, r, 60, time.Second) })
+			rapid.Check(bubbled{t}, func(rt *rapid.T) { history(rt, r, 40, time.Second) })
 			steady(t, r, security.Limit{Events: 30, Per: time.Second, Burst: 3}, time.Minute)
 			parallel(t, r)
 		})
@@ -35,7 +35,7 @@ func TestProperties(t *testing.T) {
 	t.Run("miniredis", func(t *testing.T) {
 		t.Parallel()
 		r := miniRig(t)
-		rapid.Check(t, func(rt *rapid.T) { history(rt, r, 25, time.Hour) })
+		rapid.Check(t, func(rt *rapid.T) { history(rt, r, 20, time.Hour) })
 		steady(t, r, security.Limit{Events: 30, Per: time.Second, Burst: 3}, time.Minute)
 		parallel(t, r)
 	})

@@ -66,24 +66,24 @@ func (c Config) withDefaults() Config {
 func (c Config) validate() error {
 	var errs []error
 	if c.MaxConns < 2 || c.MaxConns > math.MaxInt16 {
-		errs = append(errs, fmt.Errorf("MaxConns is %d: it must lie between 2 and %d", c.MaxConns, math.MaxInt16))
+		errs = append(errs, fmt.Errorf("Config.MaxConns is %d: it must lie between 2 and %d", c.MaxConns, math.MaxInt16))
 	}
 	if c.ConnectTimeout < 0 {
-		errs = append(errs, fmt.Errorf("ConnectTimeout is %s: it must be positive", c.ConnectTimeout))
+		errs = append(errs, fmt.Errorf("Config.ConnectTimeout is %s: it must be positive", c.ConnectTimeout))
 	}
 	if c.CommitTimeout < 0 {
-		errs = append(errs, fmt.Errorf("CommitTimeout is %s: it must be positive", c.CommitTimeout))
+		errs = append(errs, fmt.Errorf("Config.CommitTimeout is %s: it must be positive", c.CommitTimeout))
 	}
 	if c.ConflictRetries > 100 {
-		errs = append(errs, fmt.Errorf("ConflictRetries is %d: it must be at most 100", c.ConflictRetries))
+		errs = append(errs, fmt.Errorf("Config.ConflictRetries is %d: it must be at most 100", c.ConflictRetries))
 	}
 	switch c.Isolation {
 	case "", pgx.Serializable, pgx.RepeatableRead, pgx.ReadCommitted, pgx.ReadUncommitted:
 	default:
-		errs = append(errs, fmt.Errorf("Isolation is %q: use one of pgx's constants", c.Isolation))
+		errs = append(errs, fmt.Errorf("Config.Isolation is %q: use one of pgx's constants", c.Isolation))
 	}
 	if len(errs) > 0 {
-		return fmt.Errorf("datapg: invalid Config: %w", errors.Join(errs...))
+		return fmt.Errorf("datapg: invalid configuration: %w", errors.Join(errs...))
 	}
 	return nil
 }

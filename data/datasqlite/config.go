@@ -41,16 +41,16 @@ func (c Config) withDefaults() Config {
 func (c Config) validate() error {
 	var errs []error
 	if c.Path == "" {
-		errs = append(errs, errors.New(`Path is empty: name a file, or ":memory:"`))
+		errs = append(errs, errors.New(`Config.Path is empty: name a file, or ":memory:"`))
 	}
 	if c.BusyTimeout < time.Millisecond || c.BusyTimeout > 10*time.Minute {
-		errs = append(errs, fmt.Errorf("BusyTimeout is %s: it must lie between 1ms and 10m", c.BusyTimeout))
+		errs = append(errs, fmt.Errorf("Config.BusyTimeout is %s: it must lie between 1ms and 10m", c.BusyTimeout))
 	}
 	if c.ReadConns < 1 || c.ReadConns > 64 {
-		errs = append(errs, fmt.Errorf("ReadConns is %d: it must lie between 1 and 64", c.ReadConns))
+		errs = append(errs, fmt.Errorf("Config.ReadConns is %d: it must lie between 1 and 64", c.ReadConns))
 	}
 	if len(errs) > 0 {
-		return fmt.Errorf("datasqlite: invalid Config: %w", errors.Join(errs...))
+		return fmt.Errorf("datasqlite: invalid configuration: %w", errors.Join(errs...))
 	}
 	return nil
 }

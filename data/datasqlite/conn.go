@@ -15,7 +15,7 @@ const maxStatements = 128
 // conn is one pinned connection with its prepared statements. It is used by one goroutine at a time: whoever took it
 // from its pool.
 type conn struct {
-	*sql.Conn
+	sql        *sql.Conn
 	statements map[string]*statement
 }
 
@@ -31,7 +31,7 @@ func (c *conn) prepare(ctx context.Context, query string, args []any) (*statemen
 	if ok {
 		delete(c.statements, query)
 	} else {
-		prepared, err := c.PrepareContext(ctx, query)
+		prepared, err := c.sql.PrepareContext(ctx, query)
 		if err != nil {
 			return nil, classify(err)
 		}
@@ -100,7 +100,7 @@ func (c *conn) close() error {
 	for _, s := range c.statements {
 		errs = append(errs, s.Close())
 	}
-	return errors.Join(append(errs, c.Conn.Close())...)
+	return errors.Join(append(errs, c.sql.Close())...)
 }
 
 // pool hands out pinned connections in order of arrival.

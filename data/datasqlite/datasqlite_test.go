@@ -2,7 +2,6 @@ package datasqlite_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -170,5 +169,5 @@ func TestReadingConnectionsCannotWrite(t *testing.T) {
 	var mode string
 	err = db.QueryRow(t.Context(), "pragma user_version = 3").Scan(&mode) // looks like reading, is not
 	require.Error(t, err)
-	require.False(t, errors.Is(err, data.ErrNoRows))
+	require.NotErrorIs(t, err, data.ErrNoRows)
 }

@@ -72,7 +72,7 @@ func (d *DB) pin(ctx context.Context, cfg Config) error {
 		if err != nil {
 			return damaged(d.path, classify(err))
 		}
-		c := &conn{Conn: sc, statements: map[string]*statement{}}
+		c := &conn{sql: sc, statements: map[string]*statement{}}
 		if i == 0 {
 			if err := d.check(ctx, c, cfg); err != nil {
 				return errors.Join(err, c.close())

@@ -26,7 +26,7 @@ type tx struct {
 func (t *tx) Dialect() data.Dialect { return data.SQLite }
 
 // Unwrap returns the *sql.Conn that the transaction runs on.
-func (t *tx) Unwrap() any { return t.conn.Conn }
+func (t *tx) Unwrap() any { return t.conn.sql }
 
 // usable says why the next statement must not run.
 func (t *tx) usable() error {

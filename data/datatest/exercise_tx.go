@@ -231,8 +231,8 @@ func closeWaits(t *testing.T, db data.DB) {
 			time.Sleep(time.Millisecond)
 		}
 		select {
-		case <-closed:
-			t.Error("Close returned while a transaction was open")
+		case err := <-closed:
+			t.Errorf("Close returned while a transaction was open: %v", err)
 		default:
 		}
 		return insert(ctx, tx, 1)

@@ -1,6 +1,7 @@
 package datatest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"math"
@@ -123,12 +124,11 @@ func kinds(t *testing.T, db data.DB) {
 
 func values(t *testing.T, db data.DB) {
 	type kind string
-	json1 := "text"
-	bytes := "blob"
+	document, binary := "text", "blob"
 	if db.Dialect() == data.Postgres {
-		json1, bytes = "jsonb", "bytea"
+		document, binary = "jsonb", "bytea"
 	}
-	must(t, db, "create table v (a bigint, b text, c "+bytes+", d boolean, e double precision, f "+json1+")")
+	must(t, db, "create table v (a bigint, b text, c "+binary+", d boolean, e double precision, f "+document+")")
 	at := time.Date(2026, 2, 28, 23, 59, 59, 123456000, time.UTC)
 	for _, c := range []struct {
 		a int64
@@ -186,11 +186,11 @@ func null(t *testing.T, db data.DB) {
 }
 
 func largeValues(t *testing.T, db data.DB) {
-	bytes := "blob"
+	column := "blob"
 	if db.Dialect() == data.Postgres {
-		bytes = "bytea"
+		column = "bytea"
 	}
-	must(t, db, "create table large (c "+bytes+")")
+	must(t, db, "create table large (c "+column+")")
 	want := make([]byte, 3<<20)
 	for i := range want {
 		want[i] = byte(i * 7)
@@ -198,7 +198,7 @@ func largeValues(t *testing.T, db data.DB) {
 	must(t, db, "insert into large values ($1)", want)
 	var got []byte
 	require.NoError(t, db.QueryRow(t.Context(), "select c from large").Scan(&got))
-	require.True(t, string(want) == string(got))
+	require.True(t, bytes.Equal(want, got))
 }
 
 func dialect(t *testing.T, db data.DB) {

@@ -53,13 +53,13 @@ func New(cfg Config) (*Inbox, error) {
 	}
 	var errs []error
 	if cfg.Retention > 0 && cfg.Retention < time.Minute {
-		errs = append(errs, fmt.Errorf("Retention is %s: it must be at least 1m", cfg.Retention))
+		errs = append(errs, fmt.Errorf("Config.Retention is %s: it must be at least 1m", cfg.Retention))
 	}
 	if cfg.PurgeEvery < 0 {
-		errs = append(errs, fmt.Errorf("PurgeEvery is %s: it must be positive", cfg.PurgeEvery))
+		errs = append(errs, fmt.Errorf("Config.PurgeEvery is %s: it must be positive", cfg.PurgeEvery))
 	}
 	if err := errors.Join(errs...); err != nil {
-		return nil, fmt.Errorf("inbox: invalid Config: %w", err)
+		return nil, fmt.Errorf("inbox: invalid configuration: %w", err)
 	}
 	return &Inbox{cfg: cfg}, nil
 }

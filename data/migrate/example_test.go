@@ -2,6 +2,7 @@ package migrate_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing/fstest"
 
@@ -26,9 +27,12 @@ func Example() {
 	cfg := migrate.Config{Name: "pets"}
 	fmt.Println(migrate.Up(ctx, db, newer, cfg))
 	fmt.Println(migrate.Version(ctx, db, newer, cfg))
-	fmt.Println(migrate.Up(ctx, db, older, cfg)) // the binary before the upgrade
+	var tooNew *migrate.NewerError
+	if errors.As(migrate.Up(ctx, db, older, cfg), &tooNew) { // the binary before the upgrade
+		fmt.Println("database", tooNew.Database, "binary", tooNew.Known)
+	}
 	// Output:
 	// <nil>
 	// 2 2 <nil>
-	// migrate: the database is at version 2 of "pets" and this binary knows only up to 1: run the newer binary, or migrate down with it before going back to this one
+	// database 2 binary 1
 }

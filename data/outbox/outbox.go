@@ -52,13 +52,13 @@ func New(cfg Config) (*Outbox, error) {
 	}
 	var errs []error
 	if cfg.Source == "" {
-		errs = append(errs, errors.New("Source is empty: name the producing service"))
+		errs = append(errs, errors.New("Config.Source is empty: name the producing service"))
 	}
 	if cfg.MaxBytes < 0 {
-		errs = append(errs, fmt.Errorf("MaxBytes is %d: it must be positive", cfg.MaxBytes))
+		errs = append(errs, fmt.Errorf("Config.MaxBytes is %d: it must be positive", cfg.MaxBytes))
 	}
 	if err := errors.Join(errs...); err != nil {
-		return nil, fmt.Errorf("outbox: invalid Config: %w", err)
+		return nil, fmt.Errorf("outbox: invalid configuration: %w", err)
 	}
 	return &Outbox{cfg: cfg, hint: make(chan struct{}, 1)}, nil
 }

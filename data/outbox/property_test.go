@@ -249,7 +249,9 @@ func TestWritersOfOneKeyCommitInTheOrderOfTheirNumbers(t *testing.T) {
 			require.Eventually(t, func() bool { // until the second waits
 				var n int
 				require.NoError(t, db.QueryRow(t.Context(),
-					"select count(*) from pg_locks where locktype = 'advisory' and not granted and database = (select oid from pg_database where datname = current_database())").Scan(&n))
+					`select count(*) from pg_locks
+					where locktype = 'advisory' and not granted
+					and database = (select oid from pg_database where datname = current_database())`).Scan(&n))
 				return n == 1
 			}, 10*time.Second, time.Millisecond)
 			write(t, box, db, event("b", 1)) // another key does not wait

@@ -67,23 +67,23 @@ func (c RelayConfig) withDefaults() RelayConfig {
 func (c RelayConfig) validate() error {
 	var errs []error
 	if c.Batch < 1 || c.Batch > 10_000 {
-		errs = append(errs, fmt.Errorf("Batch is %d: it must lie between 1 and 10,000", c.Batch))
+		errs = append(errs, fmt.Errorf("RelayConfig.Batch is %d: it must lie between 1 and 10,000", c.Batch))
 	}
 	if c.Poll < time.Millisecond {
-		errs = append(errs, fmt.Errorf("Poll is %s: it must be at least 1ms", c.Poll))
+		errs = append(errs, fmt.Errorf("RelayConfig.Poll is %s: it must be at least 1ms", c.Poll))
 	}
 	if c.Lease < 100*time.Millisecond {
-		errs = append(errs, fmt.Errorf("Lease is %s: it must be at least 100ms", c.Lease))
+		errs = append(errs, fmt.Errorf("RelayConfig.Lease is %s: it must be at least 100ms", c.Lease))
 	}
 	if c.PublishTimeout <= 0 || c.PublishTimeout > c.Lease*2/3 {
-		errs = append(errs, fmt.Errorf("PublishTimeout is %s: it must be positive and at most two thirds of Lease, %s",
+		errs = append(errs, fmt.Errorf("RelayConfig.PublishTimeout is %s: it must be positive and at most two thirds of Lease, %s",
 			c.PublishTimeout, c.Lease*2/3))
 	}
 	if c.RetryMin <= 0 || c.RetryMax < c.RetryMin {
-		errs = append(errs, fmt.Errorf("RetryMin %s and RetryMax %s must be positive and in this order", c.RetryMin, c.RetryMax))
+		errs = append(errs, fmt.Errorf("RelayConfig.RetryMin %s and RetryMax %s must be positive and in this order", c.RetryMin, c.RetryMax))
 	}
 	if len(errs) > 0 {
-		return fmt.Errorf("outbox: invalid RelayConfig: %w", errors.Join(errs...))
+		return fmt.Errorf("outbox: invalid configuration: %w", errors.Join(errs...))
 	}
 	return nil
 }

@@ -64,7 +64,10 @@ func TestAFailureHoldsItsKeyOnly(t *testing.T) {
 			return nil
 		}}
 		var failures atomic.Int32
-		relay := newRelay(t, outbox.RelayConfig{Batch: 2, RetryMin: 100 * time.Millisecond, RetryMax: 100 * time.Millisecond, Hooks: outbox.Hooks{Failed: func(_ context.Context, ev data.Event, attempt int, parked bool, _ error) {
+		const pause = 100 * time.Millisecond
+		relay := newRelay(t, outbox.RelayConfig{Batch: 2, RetryMin: pause, RetryMax: pause, Hooks: outbox.Hooks{Failed: func(
+			_ context.Context, ev data.Event, attempt int, parked bool, _ error,
+		) {
 			if n := failures.Add(1); ev.ID != "a-1" || attempt != int(n) || parked {
 				t.Errorf("%s, attempt %d, parked %t", ev.ID, attempt, parked)
 			}
@@ -155,7 +158,9 @@ func TestAPublisherThatBreaksItsContractLosesNothing(t *testing.T) {
 	engines(t, func(t *testing.T, db data.DB) {
 		box := newBox(t)
 		reported := 0
-		relay := newRelay(t, outbox.RelayConfig{RetryMin: time.Hour, RetryMax: time.Hour, Hooks: outbox.Hooks{Error: func(_ context.Context, err error) {
+		relay := newRelay(t, outbox.RelayConfig{RetryMin: time.Hour, RetryMax: time.Hour, Hooks: outbox.Hooks{Error: func(
+			_ context.Context, err error,
+		) {
 			require.ErrorContains(t, err, "0 answers for 1 events")
 			reported++
 		}}}, box, db, publisherFunc(func(context.Context, []outbox.Record) []error { return nil }))

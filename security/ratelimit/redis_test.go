@@ -155,18 +155,36 @@ func TestCallersCancelIsNoFailure(t *testing.T) {
 // Callers whose own deadline is a little shorter than the limiter's still find out that Redis hangs.
 func TestHangingRedisIsNoticedByCallersInAHurry(t *testing.T) {
 	t.Parallel()
+	hanging := client(t, "127.0.0.1:1")
+	hanging.AddHook(hang{})
 	var states []bool
 	l, err := ratelimit.NewRedis(ratelimit.RedisConfig{
 		Hooks: ratelimit.Hooks{OnState: func(_ context.Context, up bool) { states = append(states, up) }},
-	}, client(t, blackHole(t)))
+	}, hanging)
 	require.NoError(t, err)
 	for range 3 {
 		hurry, cancel := context.WithTimeout(t.Context(), 40*time.Millisecond)
-		_, _ = l.Allow(hurry, "k", tenPerHour)
+		_, err := l.Allow(hurry, "k", tenPerHour)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
 		cancel()
 	}
 	require.Equal(t, []bool{false}, states)
 }
+
+// hang makes a client answer nothing until its caller gives up.
+type hang struct{}
+
+func (hang) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (hang) ProcessHook(redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		<-ctx.Done()
+		cmd.SetErr(ctx.Err())
+		return ctx.Err()
+	}
+}
+
+func (hang) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook { return next }
 
 // F-RDS-3: a server that forgot the script, or everything, is served on; a key of another type is no way in.
 func TestRedisForgets(t *testing.T) {

@@ -184,7 +184,9 @@ func (hang) ProcessHook(redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-func (hang) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook { return next }
+func (hang) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
 
 // F-RDS-3: a server that forgot the script, or everything, is served on; a key of another type is no way in.
 func TestRedisForgets(t *testing.T) {

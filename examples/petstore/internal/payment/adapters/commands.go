@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync"
 
 	"github.com/marty-framework/mmf/data"
 	"github.com/marty-framework/mmf/data/kafka"
@@ -15,14 +16,19 @@ import (
 	"github.com/marty-framework/mmf/saga/sagakafka"
 )
 
-// lastTry is the delivery of a command at which payment no longer waits for the gateway: with the consumer's pauses this is after about
-// five seconds, longer than the gateway's breaker stays open.
-const lastTry = 9
+// patience is how many deliveries of a command ask the gateway in vain, each as often as the policy allows, before the charge is taken
+// back. Deliveries that did not get to ask, because the breaker was open, do not count.
+const patience = 2
 
 // Commands carries out the order saga's commands to payment. It is safe for concurrent use.
 type Commands struct {
 	payments *app.Payments
 	barrier  *sagakafka.Participant
+
+	mu sync.Mutex
+	// inVain counts, by charge, for as long as the outcome is unknown. It is lost with the process, which only makes us
+	// more patient.
+	inVain map[string]int
 }
 
 // NewCommands makes the handler; write is that of the outbox in db, which also needs the tables of [sagakafka.Migrations]. handled is
@@ -30,7 +36,7 @@ type Commands struct {
 func NewCommands(
 	payments *app.Payments, db data.DB, write sagakafka.Write, handled func(context.Context, sagakafka.Handled),
 ) (*Commands, error) {
-	c := &Commands{payments: payments}
+	c := &Commands{payments: payments, inVain: map[string]int{}}
 	var err error
 	c.barrier, err = sagakafka.NewParticipant(sagakafka.ParticipantConfig{
 		Name: "payment", Write: write,
@@ -77,7 +83,7 @@ func (c *Commands) Handle(ctx context.Context, ev kafka.Received) error {
 	case direction == saga.Undo:
 		t.reversed, err = c.payments.Refund(ctx, key, order)
 	case direction == saga.Do && order.Validate() == nil:
-		t.charge, err = c.payments.Charge(ctx, key, order, ev.Attempt >= lastTry)
+		t.charge, err = c.charge(ctx, key, order)
 	}
 	if err != nil {
 		return patient(err)
@@ -92,6 +98,23 @@ func (c *Commands) Handle(ctx context.Context, ev kafka.Received) error {
 		}
 	}
 	return err
+}
+
+func (c *Commands) charge(ctx context.Context, key string, order domain.Order) (domain.Charge, error) {
+	c.mu.Lock()
+	last := c.inVain[key]+1 >= patience
+	c.mu.Unlock()
+	charge, err := c.payments.Charge(ctx, key, order, last)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case errors.Is(err, app.ErrNotAsked):
+	case errors.Is(err, app.ErrUnknown):
+		c.inVain[key]++
+	default:
+		delete(c.inVain, key)
+	}
+	return charge, err
 }
 
 // patient makes the consumer repeat a command for as long as the gateway owes an answer.

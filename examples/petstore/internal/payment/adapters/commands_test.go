@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -22,6 +23,8 @@ import (
 	"github.com/marty-framework/mmf/examples/petstore/internal/payment/domain"
 	"github.com/marty-framework/mmf/examples/petstore/internal/payment/gateway"
 	"github.com/marty-framework/mmf/examples/petstore/internal/platform"
+	"github.com/marty-framework/mmf/resilience"
+	"github.com/marty-framework/mmf/resilience/resiliencehttp"
 	"github.com/marty-framework/mmf/saga"
 	"github.com/marty-framework/mmf/saga/sagakafka"
 )
@@ -33,6 +36,7 @@ type rig struct {
 	t        *testing.T
 	db       data.DB
 	gate     *flakyGateway
+	charges  *resilience.Policy
 	commands *adapters.Commands
 }
 
@@ -72,10 +76,13 @@ func newRig(t *testing.T, db data.DB) *rig {
 	require.NoError(t, migrate.Up(ctx, db, payment.Migrations(), migrate.Config{Name: "payment"}))
 	box, err := outbox.New(outbox.Config{Source: "petstore/payment"})
 	require.NoError(t, err)
-	gate := &flakyGateway{Gateway: adapters.NewGateway(srv.URL, apiKey, http.DefaultClient, http.DefaultClient)}
+	charges, err := resilience.New(resilience.Config{Name: "payment_gateway", Retry: resilience.Retry{First: time.Millisecond}})
+	require.NoError(t, err)
+	guarded := &http.Client{Transport: resiliencehttp.Transport(charges, http.DefaultTransport)}
+	gate := &flakyGateway{Gateway: adapters.NewGateway(srv.URL, apiKey, guarded, http.DefaultClient)}
 	commands, err := adapters.NewCommands(app.New(db, gate, adapters.SQL{}, box, "payment.events"), db, box.Write, nil)
 	require.NoError(t, err)
-	return &rig{t, db, gate, commands}
+	return &rig{t, db, gate, charges, commands}
 }
 
 func command(direction saga.Direction, method string) kafka.Received {
@@ -238,10 +245,31 @@ func TestLostAnswerIsFoundByTheCompensation(t *testing.T) {
 
 func TestPatienceEnds(t *testing.T) {
 	engines(t, func(t *testing.T, r *rig) {
-		last := command(saga.Do, gateway.Unreachable)
-		last.Attempt = 9
-		require.NoError(t, r.commands.Handle(t.Context(), last))
-		r.expect(domain.Declined, declined, "do: rejected payment declined: gateway_unreachable")
+		require.ErrorIs(t, r.commands.Handle(t.Context(), command(saga.Do, gateway.Unreachable)), app.ErrUnknown)
+		r.handle(saga.Do, gateway.Unreachable)
+		no := "do: rejected payment declined: gateway_unreachable"
+		r.expect(domain.Declined, declined, no)
+		r.handle(saga.Do, gateway.Unreachable)
+		r.expect(domain.Declined, declined, no, no)
+	})
+}
+
+// While the breaker is open nobody knows whether this very charge would work, so payment waits for as long as that takes.
+func TestOpenBreakerCostsNoOrder(t *testing.T) {
+	engines(t, func(t *testing.T, r *rig) {
+		require.NoError(t, r.charges.ForceOpen(time.Hour))
+		for range 5 {
+			err := r.commands.Handle(t.Context(), command(saga.Do, gateway.Visa))
+			require.ErrorIs(t, err, app.ErrNotAsked)
+			require.ErrorIs(t, err, app.ErrUnknown)
+			require.ErrorIs(t, err, resilience.ErrOpen)
+		}
+		r.charges.Unforce()
+		r.handle(saga.Do, gateway.Visa)
+		r.expect(domain.Charged, charged, "do: done")
+		require.NoError(t, r.charges.ForceOpen(time.Hour))
+		r.handle(saga.Undo, gateway.Visa) // money goes back although charges are stopped
+		r.expect(domain.Refunded, charged, "do: done", refunded, "undo: done")
 	})
 }
 

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 
 	"github.com/marty-framework/mmf/examples/petstore/internal/payment/app"
 	"github.com/marty-framework/mmf/examples/petstore/internal/payment/domain"
@@ -129,7 +131,10 @@ func (g *Gateway) post(ctx context.Context, client *http.Client, path, key strin
 	return status, out, nil
 }
 
+// send also tells whether a policy let nothing through: then err matches [app.ErrNotAsked].
 func (g *Gateway) send(ctx context.Context, client *http.Client, method, path, key string, body []byte) (int, []byte, error) {
+	var asked atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GetConn: func(string) { asked.Store(true) }})
 	req, err := http.NewRequestWithContext(ctx, method, g.url+path, bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, err
@@ -140,6 +145,9 @@ func (g *Gateway) send(ctx context.Context, client *http.Client, method, path, k
 		req.Header.Set("Idempotency-Key", key)
 	}
 	resp, err := client.Do(req)
+	if err != nil && !asked.Load() {
+		err = errors.Join(app.ErrNotAsked, err)
+	}
 	if err != nil {
 		return 0, nil, err
 	}

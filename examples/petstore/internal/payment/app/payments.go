@@ -19,6 +19,9 @@ var (
 	// ErrUnknown says that the gateway did not tell what became of a charge or of its reversal: it may have happened. Ask
 	// again under the same key.
 	ErrUnknown = errors.New("payment: the gateway did not answer; what became of the charge is unknown")
+	// ErrNotAsked says that the gateway was not even asked this time: its breaker was open or its bulkhead full. It comes
+	// together with [ErrUnknown], since an earlier call may have had an effect.
+	ErrNotAsked = errors.New("payment: the gateway was not asked")
 	// ErrBooksDiffer says that the gateway's book contradicts ours. Nothing was written; somebody has to look.
 	ErrBooksDiffer = errors.New("payment: the gateway's book and ours differ")
 )
@@ -61,8 +64,8 @@ func New(db data.DB, gateway Gateway, store Store, events Events, topic string) 
 }
 
 // Charge finds out what becomes of the order's charge under the key: what the books already say, else what the gateway says.
-// [ErrUnknown] means to ask again. With lastTry it is not left at that: the charge is taken back under the same key, so that
-// no money is held and none can be later. Everything but a captured charge is written down here; a captured one is left
+// [ErrUnknown] means to ask again. With lastTry a gateway that was asked in vain is not asked again: the charge is taken back under
+// the same key, so that no money is held and none can be later. Everything but a captured charge is written down here; a captured one is left
 // to [Payments.RecordCharge].
 func (p *Payments) Charge(ctx context.Context, key string, order domain.Order, lastTry bool) (domain.Charge, error) {
 	known, err := p.store.Payment(ctx, p.db, order.ID)
@@ -75,7 +78,7 @@ func (p *Payments) Charge(ctx context.Context, key string, order domain.Order, l
 		return domain.Charge{}, err
 	}
 	charge, err := p.gateway.Charge(ctx, key, order)
-	if errors.Is(err, ErrUnknown) && lastTry {
+	if errors.Is(err, ErrUnknown) && lastTry && !errors.Is(err, ErrNotAsked) {
 		charge, err = p.giveUp(ctx, key, err)
 	}
 	if err != nil || charge.Status == domain.ChargeCaptured {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/marty-framework/mmf/examples/petstore/internal/catalog"
 	"github.com/marty-framework/mmf/examples/petstore/internal/delivery"
+	"github.com/marty-framework/mmf/examples/petstore/internal/edge"
 	"github.com/marty-framework/mmf/examples/petstore/internal/issuer"
 	"github.com/marty-framework/mmf/examples/petstore/internal/order"
 	"github.com/marty-framework/mmf/examples/petstore/internal/payment"
@@ -14,6 +15,7 @@ import (
 // builders build each service's routes, tables and workers. One line per service: what is not here is not in the shop.
 func builders() map[string]func(context.Context, *platform.Service) error {
 	return map[string]func(context.Context, *platform.Service) error{
+		"edge":     edge.Build,
 		"catalog":  catalog.Build,
 		"order":    order.Build,
 		"payment":  payment.Build,

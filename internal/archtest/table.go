@@ -156,6 +156,7 @@ var technology = map[string][]string{"security": {"github.com/redis/go-redis/v9"
 // fx is the row of a family's wiring package. Its tests may start an application: with other families' wiring, on any driver.
 func fx(family string, may ...string) Row {
 	tests := append([]string{
+		"saga/sagasqlite", "saga/sagapg",
 		"go.opentelemetry.io/otel", "github.com/alicebob/miniredis/v2", "github.com/redis/go-redis/v9", "github.com/twmb/franz-go",
 	}, dataDrivers...)
 	for _, other := range wiring {

@@ -20,7 +20,7 @@ func newStore(ctx context.Context) (saga.Store, func() error, error) {
 	return store, db.Close, err
 }
 
-// region:readme
+// readme:begin saga
 
 // Order is the state of the saga: it is folded from the results of the steps.
 type Order struct {
@@ -48,7 +48,7 @@ func placeOrder(courier func(saga.Ctx, Order) (saga.None, error)) *saga.Def[Orde
 	return saga.Define("place-order", 1, reserve, pay, saga.Step("book-courier", courier))
 }
 
-// endregion
+// readme:end saga
 
 func Example() {
 	ctx, stop := context.WithCancel(context.Background())

@@ -2,6 +2,8 @@
 //
 //	petstore              the whole shop in one process, without any server beside it
 //	petstore serve -h     other ways to run it: some services only, on Postgres, Kafka and Redis, with data that stays
+//	petstore demo saga    purchases that succeed, fail, hang and crash, with every claim checked
+//	petstore token        a user's token, for curl
 //	petstore routes       what each route demands of its caller
 package main
 
@@ -27,6 +29,8 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"serve", "run the shop (the default)", serve},
+		{"demo", "tell a story with a shop of its own, and prove it: petstore demo saga", showDemo},
+		{"token", "print a user's token from a running shop", token},
 		{"routes", "print what each route demands of its caller", routes},
 	}
 }

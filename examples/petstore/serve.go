@@ -55,7 +55,7 @@ func serve(ctx context.Context, args []string, out, errs io.Writer) error {
 	if err := app.Start(startCtx); err != nil {
 		return err
 	}
-	welcome(out, s, opts, time.Since(began))
+	welcome(ctx, out, s, opts, time.Since(began))
 	code := 0
 	select {
 	case <-ctx.Done():
@@ -121,7 +121,7 @@ func rootCause(err error) error {
 }
 
 // welcome says what runs where and what to do next. With free ports the first line is JSON, for programs.
-func welcome(out io.Writer, s *shop.Shop, opts shop.Options, took time.Duration) {
+func welcome(ctx context.Context, out io.Writer, s *shop.Shop, opts shop.Options, took time.Duration) {
 	urls := map[string]string{}
 	for _, svc := range s.Services() {
 		urls[svc.Name] = "http://" + svc.Shell.Addr()
@@ -133,6 +133,7 @@ func welcome(out io.Writer, s *shop.Shop, opts shop.Options, took time.Duration)
 	if opts.FreePorts {
 		line, _ := json.Marshal(map[string]any{ // strings and numbers only: it cannot fail
 			"ready": true, "pid": os.Getpid(), "urls": urls, "data": dir, "took_ms": took.Milliseconds(),
+			"kafka": map[string]any{"brokers": s.Config.Get().Kafka.Brokers, "prefix": s.Config.Get().Kafka.Prefix},
 		})
 		fmt.Fprintf(out, "%s\n", line)
 	}
@@ -146,7 +147,7 @@ func welcome(out io.Writer, s *shop.Shop, opts shop.Options, took time.Duration)
 	case dir != "":
 		fmt.Fprintf(out, "\nData: %s\n", dir)
 	}
-	hints(out, urls)
+	hints(ctx, out, urls)
 	fmt.Fprintln(out, "\nCtrl-C stops the shop.")
 }
 

@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -21,6 +22,9 @@ func (c *Client) Publish(ctx context.Context, records []outbox.Record) []error {
 			m.err = fmt.Errorf("%w: %w", outbox.ErrPermanent, m.err)
 		} else {
 			m.record.Topic = c.cfg.Prefix + r.Topic
+			// The client counts DeliveryTimeout from the record's timestamp, and brokers their retention. An event may be older
+			// than both when it gets here; when it happened is in its header. The client fills in the time of sending.
+			m.record.Timestamp = time.Time{}
 		}
 		messages[i] = m
 	}
@@ -103,7 +107,7 @@ func (c *Client) produceAlone(ctx context.Context, r *kgo.Record) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	again := &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: r.Headers, Timestamp: r.Timestamp}
+	again := &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: r.Headers} // without the time of the first attempt: see Encode
 	err := c.alone.ProduceSync(ctx, again).FirstErr()
 	if refusedForGood(err) {
 		return fmt.Errorf("%w: %w", outbox.ErrPermanent, err)

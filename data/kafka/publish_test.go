@@ -86,6 +86,26 @@ func requireOrder(t *testing.T, ids []string) {
 	}
 }
 
+// An outbox hands over old events after an outage, or when its relay was down. How old an event is says nothing about how long its
+// sending has taken.
+func TestPublishTakesOldEvents(t *testing.T) {
+	t.Parallel()
+	brokers(t, func(t *testing.T, cfg kafka.Config) {
+		cfg.DeliveryTimeout = 10 * time.Second
+		client := newClient(t, cfg)
+		require.NoError(t, client.EnsureTopics(t.Context(), kafka.Topic{Name: "orders", Partitions: 1}))
+		old, older := event("orders", "a", 0), event("orders", "a", 1)
+		old.Time, older.Time = time.Now().Add(-time.Hour), time.Now().Add(-365*24*time.Hour)
+		for _, err := range publish(t, client, old, older) {
+			require.NoError(t, err)
+		}
+		for i, r := range dump(t, cfg, "orders", 2) {
+			require.Equal(t, []data.Event{old, older}[i].Time.UTC().Format(time.RFC3339Nano), header(r, "ce_time"))
+			require.Less(t, time.Since(r.Timestamp), time.Minute, "the record's own time is that of its sending; retention counts from it")
+		}
+	})
+}
+
 func TestPublishRidesOutWhatBrokersRecoverFrom(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]*kerr.Error{
@@ -108,6 +128,20 @@ func TestPublishRidesOutWhatBrokersRecoverFrom(t *testing.T) {
 			requireOrder(t, inLog)
 		})
 	}
+}
+
+// An event that waited in the outbox for longer than a delivery may take, because nobody was there to send it, is as good as a new one.
+func TestPublishSendsEventsOlderThanTheDeliveryTimeout(t *testing.T) {
+	t.Parallel()
+	_, cfg := cluster(t, 1, "orders")
+	cfg.DeliveryTimeout = 5 * time.Second
+	client := newClient(t, cfg)
+	late := event("orders", "a", 1)
+	late.Time = time.Now().Add(-time.Hour).Truncate(time.Microsecond)
+	produce(t, client, cfg.Prefix, late)
+	got, err := kafka.Decode(dump(t, cfg, "orders", 1)[0])
+	require.NoError(t, err)
+	require.True(t, late.Time.Equal(got.Time), "the event keeps its time")
 }
 
 func TestPublishToAMissingTopicFailsButNotForGood(t *testing.T) {

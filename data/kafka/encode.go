@@ -60,9 +60,9 @@ func Encode(ev data.Event) (*kgo.Record, error) {
 		add(headerSubject, ev.Subject)
 	}
 	add(headerContentType, contentType)
-	return &kgo.Record{
-		Topic: ev.Topic, Key: []byte(ev.Key), Value: value, Headers: append(all, extraHeaders(ev.Headers)...), Timestamp: ev.Time,
-	}, nil
+	// The record's own time is left to the moment of sending: the client measures its delivery timeout from it, so an event that
+	// waited in an outbox while the brokers were away would be given up before it was sent. The event's time is in its header.
+	return &kgo.Record{Topic: ev.Topic, Key: []byte(ev.Key), Value: value, Headers: append(all, extraHeaders(ev.Headers)...)}, nil
 }
 
 // extraHeaders sorts by name, so that one event always makes the same bytes.

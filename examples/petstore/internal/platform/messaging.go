@@ -43,7 +43,7 @@ func (s *Service) openKafka(ctx context.Context) error {
 	if err := s.Shell.Health().Add(observability.Check{Name: "kafka", Probe: client.Ping, Optional: true}); err != nil {
 		return err
 	}
-	relay, err := outbox.NewRelay(outbox.RelayConfig{Hooks: outbox.Hooks{
+	relay, err := outbox.NewRelay(outbox.RelayConfig{Lease: s.Settings.Saga.TTL, Hooks: outbox.Hooks{
 		Failed: func(ctx context.Context, ev data.Event, attempt int, parked bool, err error) {
 			s.Telemetry.Log(ctx).Warn("event not published", zap.String("event_type", ev.Type), zap.String("event_id", ev.ID),
 				zap.Int("attempt", attempt), zap.Bool("parked", parked), zap.Error(err))

@@ -103,7 +103,7 @@ type RedisSettings struct {
 
 // SagaSettings tune the engine of the order service.
 type SagaSettings struct {
-	// TTL is how long a process that died keeps its sagas.
+	// TTL is how long a process that died keeps its sagas, and the events that it had not published, from the others.
 	TTL time.Duration
 	// StepTimeout is how long a command waits for its reply before it is sent again.
 	StepTimeout time.Duration

@@ -61,7 +61,7 @@ func (l *Lab) dropDatabases(ctx context.Context) error {
 	if dsn == "" {
 		return nil // the settings came from elsewhere, and so must the cleaning
 	}
-	db, err := datapg.Open(ctx, datapg.Config{DSN: dsn, MaxConns: 1})
+	db, err := datapg.Open(ctx, datapg.Config{DSN: dsn, MaxConns: 2})
 	if err != nil {
 		return fmt.Errorf("clean up Postgres: %w", err)
 	}

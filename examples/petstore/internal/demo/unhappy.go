@@ -160,10 +160,11 @@ func race(ctx context.Context, n *Narrator, lab *Lab) error {
 }
 
 func crash(ctx context.Context, n *Narrator, lab *Lab) error {
-	// A shop that died keeps its sagas for saga.ttl; the demo shall not wait for the usual ten seconds.
-	const data, ttl = "crash", "saga.ttl=2s"
+	// A shop that died keeps its sagas and its share of the topics for a while; the demo shall not wait as long as usual.
+	const data = "crash"
+	hurry := []string{"--set", "saga.ttl=2s", "--set", "kafka.session_timeout=6s"}
 	n.Step("A shop runs that kills itself (SIGKILL) right after the command to charge was sent", "It is the worst moment: the money may move and nobody is there to see it.")
-	shop, err := lab.Start(ctx, data, "--set", ttl, "--fault", "saga.crash_after_step=process_payment")
+	shop, err := lab.Start(ctx, data, append(hurry, "--fault", "saga.crash_after_step=process_payment")...)
 	if err != nil {
 		return err
 	}
@@ -187,7 +188,7 @@ func crash(ctx context.Context, n *Narrator, lab *Lab) error {
 	n.Equal("and did not end by itself: it was", "signal: killed", shop.Ending())
 
 	n.Step("The shop starts again, with the same data", "Nobody repairs anything: the journal says what was begun.")
-	shop, err = lab.Start(ctx, data, "--set", ttl)
+	shop, err = lab.Start(ctx, data, hurry...)
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func (s *Service) openKafka(ctx context.Context) error {
 // however many processes there are.
 func (s *Service) Consume(what, topic string, handler kafka.Handler) error {
 	consumer, err := kafka.NewConsumer(kafka.ConsumerConfig{
-		Config: s.kafkaConfig(), Group: "petstore." + s.Name + "." + what, Topics: []string{topic},
+		Config: s.kafkaConfig(), Group: "petstore." + s.Name + "." + what, Topics: []string{topic}, SessionTimeout: s.Settings.Kafka.SessionTimeout,
 		Lanes: 8, DrainTimeout: 2 * time.Second, FirstBackoff: 50 * time.Millisecond, MaxBackoff: 2 * time.Second,
 		Extract: s.Telemetry.Extract,
 		Hooks: kafka.Hooks{

@@ -91,6 +91,8 @@ type KafkaSettings struct {
 	Prefix string
 	// Partitions of each topic.
 	Partitions int32
+	// SessionTimeout is how long a process that died keeps its share of the partitions. Default 45 s; brokers usually want 6 s or more.
+	SessionTimeout time.Duration
 }
 
 // RedisSettings reach Redis.

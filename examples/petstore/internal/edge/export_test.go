@@ -1,0 +1,7 @@
+package edge
+
+// LocalPath and Money are tested from outside.
+var (
+	LocalPath = localPath
+	Money     = money
+)

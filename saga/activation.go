@@ -14,7 +14,7 @@ type eventKind uint8
 const (
 	evWake    eventKind = iota // look again
 	evLoaded                   // history holds the journal
-	evCreated                  // machine was just started by this process
+	evBirth                    // the saga is to be written for the first time
 	evMail
 	evResult
 )
@@ -22,8 +22,7 @@ const (
 type event struct {
 	kind    eventKind
 	history *History
-	created *machine
-	ref     Ref
+	birth   *birth
 	mail    Mail
 	result  attemptResult
 }
@@ -48,7 +47,8 @@ type activation struct {
 	inflight  map[*node]*flight
 	suspects  map[string]struct{} // may have been attempted by a former owner
 	timer     *time.Timer
-	mailDone  []int64
+	mail      []Mail  // taken up and not yet durable
+	kept      []event // results that wait until the journal can be read
 }
 
 // flight is an attempt under way.
@@ -125,6 +125,9 @@ func (a *activation) leave() {
 	if a.timer != nil {
 		a.timer.Stop()
 	}
+	for _, f := range a.inflight { // of a saga that was terminated
+		f.cancel(errInterrupted)
+	}
 	a.w.mu.Lock()
 	if a.w.acts[a.uid] == a {
 		delete(a.w.acts, a.uid)
@@ -145,6 +148,28 @@ func (a *activation) takeLate() {
 	}
 }
 
+// birth is a saga that Start wants to exist.
+type birth struct {
+	ctx     context.Context // of Start, for the hook
+	write   Write
+	machine *machine
+	done    chan error
+}
+
+// begin writes the first record. The activation stands before the saga does, so that nothing reaches it any other way.
+func (a *activation) begin(b *birth) bool {
+	b.write.LaneEpoch = a.laneEpoch
+	err := a.w.writer.append(b.write)
+	if err == nil {
+		a.m, a.ref = b.machine, b.write.Ref
+		if h := a.w.e.cfg.Hooks.Started; h != nil {
+			h(b.ctx, a.m.event())
+		}
+	}
+	b.done <- err
+	return err == nil
+}
+
 // work takes events in, writes what follows from them and starts what is due. It reports whether the activation may leave
 // memory.
 func (a *activation) work(events []event) (leave bool) {
@@ -153,12 +178,18 @@ func (a *activation) work(events []event) (leave bool) {
 			leave = a.failed(&poisonError{"", fmt.Errorf("a function of the definition panicked: %v\n%s", p, debug.Stack())})
 		}
 	}()
+	if b := events[0].birth; b != nil && !a.begin(b) {
+		return true
+	}
+	events = append(a.kept, events...)
+	a.kept = nil
 	for _, ev := range events {
 		if ev.kind == evMail {
-			a.mailDone = append(a.mailDone, ev.mail.ID)
+			a.mail = append(a.mail, ev.mail)
 		}
 	}
 	if err := a.open(events); err != nil {
+		a.keep(events)
 		return a.failed(err)
 	}
 	if a.m == nil { // the saga has ended
@@ -166,15 +197,12 @@ func (a *activation) work(events []event) (leave bool) {
 		return true
 	}
 	var records []Record
-	for _, ev := range events {
-		records = append(records, a.take(ev)...)
-	}
 	for {
-		more, err := a.decide(records)
+		more, err := a.decide(events, records)
 		if err != nil {
 			return a.failed(err)
 		}
-		records = nil
+		events, records = nil, nil
 		if a.m.outcome != outcomeNone {
 			return true
 		}
@@ -189,23 +217,26 @@ func (a *activation) work(events []event) (leave bool) {
 	}
 }
 
-// open makes sure that the machine stands.
-func (a *activation) open(events []event) error {
+// keep puts results aside that could not be taken in yet. Their attempts count as under way until then.
+func (a *activation) keep(events []event) {
 	for _, ev := range events {
-		switch ev.kind {
-		case evCreated:
-			a.m, a.ref = ev.created, ev.ref
-			return nil
-		case evLoaded:
-			if a.m == nil {
-				err := a.replay(*ev.history)
-				a.asleep = false // recovery finds only those that are awake
-				return err
-			}
+		if ev.kind == evResult {
+			a.kept = append(a.kept, ev)
 		}
 	}
+}
+
+// open makes sure that the machine stands.
+func (a *activation) open(events []event) error {
 	if a.m != nil {
 		return nil
+	}
+	for _, ev := range events {
+		if ev.kind == evLoaded {
+			err := a.replay(*ev.history)
+			a.asleep = false // recovery finds only those that are awake
+			return err
+		}
 	}
 	histories, err := a.w.e.store.Load(a.w.ctx, []UID{a.uid})
 	if err != nil {
@@ -251,6 +282,9 @@ func (a *activation) failed(err error) bool {
 	var poison *poisonError
 	if errors.As(err, &poison) {
 		if err = a.park(poison); err == nil {
+			if len(a.kept) > 0 {
+				a.again(0)
+			}
 			return len(a.inflight) == 0
 		}
 	}
@@ -284,19 +318,35 @@ func (a *activation) again(after time.Duration) {
 	})
 }
 
+func (a *activation) mailIDs() []int64 {
+	var ids []int64
+	for _, m := range a.mail {
+		ids = append(ids, m.ID)
+	}
+	return ids
+}
+
 // releaseMail forgets that mail was handed out, so that the next look delivers it again.
 func (a *activation) releaseMail() {
-	a.w.forgetMail(a.mailDone...)
-	a.mailDone = nil
+	a.w.forgetMail(a.mailIDs()...)
+	a.mail = nil
 }
 
 // dropMail deletes mail for a saga that has ended.
 func (a *activation) dropMail() {
-	if len(a.mailDone) == 0 {
+	if len(a.mail) == 0 {
 		return
 	}
-	if err := a.w.e.store.DropMail(a.w.ctx, a.mailDone); err != nil {
+	if err := a.w.e.store.DropMail(a.w.ctx, a.mailIDs()); err != nil {
 		a.w.e.fail(a.w.ctx, err)
+		a.releaseMail()
+		return
 	}
-	a.releaseMail()
+	a.mailTaken()
+}
+
+// mailTaken notes that the mail is in the journal and no longer in the mailbox.
+func (a *activation) mailTaken() {
+	a.w.mailTaken(a.mailIDs())
+	a.mail = nil
 }

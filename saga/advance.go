@@ -14,21 +14,28 @@ const residency = 5 * time.Second
 // maxResident bounds the sagas in memory; beyond it every waiting saga becomes a row at once.
 const maxResident = 20_000
 
-// decide folds records in, adds everything that follows without an effect, and writes all of it in one commit. It returns
-// what is left to be done.
-func (a *activation) decide(records []Record) ([]Command, error) {
+// decide folds events and records in, adds everything that follows without an effect, and writes all of it in one commit.
+// It returns what is left to be done.
+func (a *activation) decide(events []event, records []Record) ([]Command, error) {
 	d := &decision{a: a, now: a.w.now()}
-	for _, r := range records {
-		if err := d.add(r); err != nil {
+	a.keep(events)
+	for _, ev := range events { // one after the other: what an event means depends on those before it
+		if ev.kind == evResult {
+			a.kept = a.kept[1:]
+		}
+		if err := d.addAll(a.take(ev)); err != nil {
 			return nil, err
 		}
+	}
+	if err := d.addAll(records); err != nil {
+		return nil, err
 	}
 	cmds, err := d.settle()
 	if err != nil {
 		return nil, err
 	}
 	a.interrupt()
-	write := Write{Ref: a.ref, LaneEpoch: a.laneEpoch, Records: d.records, MailDone: a.mailDone, End: a.m.outcome != outcomeNone}
+	write := Write{Ref: a.ref, LaneEpoch: a.laneEpoch, Records: d.records, MailDone: a.mailIDs(), End: a.m.outcome != outcomeNone}
 	if !write.End {
 		a.planSleep(&write, cmds, d.now)
 	}
@@ -44,7 +51,7 @@ func (a *activation) decide(records []Record) ([]Command, error) {
 
 // written notes what a durable write changed outside of the machine.
 func (a *activation) written(write Write) {
-	a.releaseMail()
+	a.mailTaken()
 	switch {
 	case write.End:
 		a.finish()
@@ -54,7 +61,7 @@ func (a *activation) written(write Write) {
 		a.asleep, a.asleepTil = false, time.Time{}
 	}
 	if a.m.parked && slices.ContainsFunc(write.Records, func(r Record) bool { return r.Kind == Parked }) {
-		a.w.e.tell(a.uid, ending{err: a.m.err()})
+		a.w.e.tell(a.uid, a.m.ending())
 		if h := a.w.e.cfg.Hooks.Parked; h != nil {
 			h(a.w.e.contextOf(a.w.ctx, a.m), a.m.event())
 		}
@@ -63,7 +70,8 @@ func (a *activation) written(write Write) {
 
 // planSleep decides whether the saga becomes a row that waits for its time.
 func (a *activation) planSleep(write *Write, cmds []Command, now time.Time) {
-	due, idle := a.nextDue(cmds, now)
+	due, ready := a.nextDue(cmds, now)
+	idle := !ready && len(a.inflight) == 0
 	long := due.Sub(now) > residency || a.w.crowded()
 	if idle && long {
 		if !a.asleep || !a.asleepTil.Equal(due) {
@@ -74,43 +82,54 @@ func (a *activation) planSleep(write *Write, cmds []Command, now time.Time) {
 	write.Wake = a.asleep
 }
 
-// nextDue is when the saga has something to do by itself, and whether it has nothing to do until then.
-func (a *activation) nextDue(cmds []Command, now time.Time) (time.Time, bool) {
-	due, idle := Forever, len(a.inflight) == 0
+// nextDue is when the saga has something to do besides the attempts under way, and whether that is now.
+func (a *activation) nextDue(cmds []Command, now time.Time) (due time.Time, ready bool) {
+	due = Forever
 	for _, c := range cmds {
+		if a.inflight[c.node] != nil {
+			continue
+		}
 		if c.NotBefore.Before(due) {
 			due = c.NotBefore
 		}
 		if c.Op == OpRun && !c.NotBefore.After(now) {
-			idle = false
+			ready = true
 		}
 	}
-	return due, idle
+	return due, ready
 }
 
 // rest arranges for the next look at a saga that cannot go on right now and reports whether it may leave memory.
 func (a *activation) rest(cmds []Command) (leave bool) {
-	if len(a.inflight) > 0 {
-		return false
-	}
-	if a.w.isDraining() || !a.w.open(a.lane) {
-		return true
-	}
-	now := a.w.now()
-	due, idle := a.nextDue(cmds, now)
-	if idle && a.asleep {
-		return true
-	}
-	wait := due.Sub(now)
-	if !idle {
-		wait = a.w.e.cfg.TTL / 20 // the lease is not fresh; the next beat may confirm it
-	}
-	wait = min(wait, residency) // a wait that turns out longer becomes a row then
 	if a.timer != nil {
 		a.timer.Stop()
 	}
+	if a.w.isDraining() || !a.w.open(a.lane) {
+		a.handOver()
+		return len(a.inflight) == 0
+	}
+	now := a.w.now()
+	due, ready := a.nextDue(cmds, now)
+	if len(a.inflight) == 0 && !ready && a.asleep {
+		return true
+	}
+	wait := due.Sub(now)
+	if ready {
+		wait = a.w.e.cfg.TTL / 20 // the lease is not fresh; the next beat may confirm it
+	}
+	wait = min(wait, residency) // a wait that turns out longer becomes a row then
 	a.timer = time.AfterFunc(max(wait, 0), func() { a.post(event{kind: evWake}) })
 	return false
+}
+
+// handOver stops the attempts under way when other nodes have waited long enough for the lane.
+func (a *activation) handOver() {
+	if !a.w.overdue(a.lane) {
+		return
+	}
+	for _, f := range a.inflight {
+		f.cancel(errDraining)
+	}
 }
 
 // interrupt cancels forward attempts of a saga that has turned back. A pivot's outcome must become known.
@@ -163,10 +182,21 @@ func (e *poisonError) Unwrap() error { return e.err }
 func (a *activation) park(p *poisonError) error {
 	a.w.e.fail(a.w.ctx, p)
 	a.m = nil
-	if err := a.open(nil); err != nil || a.m == nil || a.m.parked {
+	if err := a.open(nil); err != nil || a.m == nil {
 		return err
 	}
-	_, err := a.decide([]Record{{Kind: Parked, Node: p.step, Reason: truncate(p.Error(), 2000)}})
+	// The mail at hand may be what cannot be folded, so it must not come back. What only changes the books is kept.
+	var records []Record
+	for _, m := range a.mail {
+		switch m.Kind {
+		case MailSignal, MailCancel, MailTerminate:
+			records = append(records, a.takeMail(m)...)
+		}
+	}
+	if a.m.parked && len(records) == 0 && len(a.mail) == 0 {
+		return nil
+	}
+	_, err := a.decide(nil, append(records, Record{Kind: Parked, Node: p.step, Reason: truncate(p.Error(), 2000)}))
 	return err
 }
 
@@ -175,6 +205,15 @@ type decision struct {
 	a       *activation
 	now     time.Time
 	records []Record
+}
+
+func (d *decision) addAll(records []Record) error {
+	for _, r := range records {
+		if err := d.add(r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (d *decision) add(r Record) error {
@@ -211,10 +250,8 @@ func (d *decision) settle() ([]Command, error) {
 			d.a.m.outcome, d.a.m.ended = last.End, d.now
 			continue
 		}
-		for _, r := range found {
-			if err := d.add(r); err != nil {
-				return nil, err
-			}
+		if err := d.addAll(found); err != nil {
+			return nil, err
 		}
 	}
 }
@@ -266,6 +303,9 @@ func (a *activation) deliverSignal(n *node) (Record, error) {
 		if errors.As(err, &reject) {
 			reason = reject.Reason
 		}
+		if a.m.pivotDone() {
+			return Record{Kind: Parked, Node: n.name, Reason: reason}, nil
+		}
 		return Record{Kind: Rejected, Node: n.name, Reason: reason}, nil
 	}
 	return Record{Kind: Done, Node: n.name, Payload: payload}, nil
@@ -283,7 +323,16 @@ func (a *activation) waitOver(c Command, now time.Time) []Record {
 	}
 }
 
-func (m *machine) ending() ending { return ending{m.state, m.err()} }
+// ending is what watchers of the saga are told when it ended or parked.
+func (m *machine) ending() (end ending) {
+	end = ending{m.state, m.err()}
+	if m.def.flat || m.outcome != outcomeNone {
+		return end
+	}
+	defer func() { _ = recover() }() // a fold that panics is what many a saga is parked for
+	end.state, _ = m.compute(m.def.root) // a copy: a parked saga may go on
+	return end
+}
 
 // err is the error with which a saga's result is reported, nil while it runs and when it completed.
 func (m *machine) err() error {

@@ -17,6 +17,7 @@ type attemptResult struct {
 	payload []byte
 	err     error
 	took    time.Duration
+	void    bool // it counts for nothing: it never began, or was stopped for another node to repeat
 }
 
 // start begins what is due: plain steps in goroutines of their own, then at most one transactional step or dispatch right
@@ -48,7 +49,8 @@ func (a *activation) start(cmds []Command) ([]Record, error) {
 	return a.runInTx(*inline)
 }
 
-func (a *activation) ctxFor(ctx context.Context, c Command) Ctx {
+// infoFor describes an attempt. It reads the machine, so it belongs to the activation, not to the attempt's goroutine.
+func (a *activation) infoFor(c Command) *AttemptInfo {
 	ns := &a.m.nodes[c.node.id]
 	info := &AttemptInfo{
 		Saga: a.m.def.name, SagaID: a.ref.ID, Step: c.Node, Attempt: c.Attempt, Direction: Do, Key: stepKey(a.uid, c.Node, c.Undo),
@@ -57,7 +59,7 @@ func (a *activation) ctxFor(ctx context.Context, c Command) Ctx {
 	if c.Undo {
 		info.Direction = Undo
 	}
-	return Ctx{ctx, info}
+	return info
 }
 
 // stepKey identifies a step of a saga in one direction; it needs no write before the first attempt.
@@ -77,26 +79,31 @@ func (a *activation) launch(c Command) error {
 	ctx, cancel := context.WithCancelCause(a.w.e.contextOf(a.w.steps, a.m))
 	a.inflight[c.node] = &flight{c.Undo, cancel}
 	delete(a.suspects, c.Node)
-	result := a.m.nodes[c.node.id].result
+	result, info := a.m.nodes[c.node.id].result, a.infoFor(c)
 	a.w.actors.start(func() {
 		defer cancel(nil)
 		r := attemptResult{node: c.node, undo: c.Undo, attempt: c.Attempt}
 		select {
 		case a.w.sem <- struct{}{}:
 			defer func() { <-a.w.sem }()
+			r.void = !a.w.mayStart() || !a.w.open(a.lane) // much may have happened while it waited for its turn
 		case <-ctx.Done():
 			r.err = context.Cause(ctx)
+			r.void = true
+		}
+		if r.void {
 			a.post(event{kind: evResult, result: r})
 			return
 		}
 		began := time.Now()
 		limited, stop := context.WithTimeout(ctx, c.node.timeout)
 		defer stop()
-		r.payload, r.err = a.call(a.ctxFor(limited, c), c, nil, state, result)
+		r.payload, r.err = a.call(Ctx{limited, info}, c, nil, state, result)
 		if r.err != nil && limited.Err() != nil && ctx.Err() == nil {
 			r.err = fmt.Errorf("no result within %s: %w", c.node.timeout, r.err)
 		}
 		r.took = time.Since(began)
+		r.void = r.err != nil && errors.Is(context.Cause(ctx), errDraining)
 		a.post(event{kind: evResult, result: r})
 	})
 	return nil
@@ -150,19 +157,22 @@ func (a *activation) runInTx(c Command) ([]Record, error) {
 	began := time.Now()
 	var write Write
 	err = a.w.e.store.DB().InTx(ctx, func(ctx context.Context, tx data.Tx) error {
-		payload, err := a.call(a.ctxFor(ctx, c), c, tx, state, a.m.nodes[c.node.id].result)
+		payload, err := a.call(Ctx{ctx, a.infoFor(c)}, c, tx, state, a.m.nodes[c.node.id].result)
 		if err != nil {
 			return err
 		}
 		now := a.w.now()
 		rec := Record{Seq: a.m.seq + 1, At: now, Kind: Done, Node: c.Node, Undo: c.Undo, Payload: payload}
+		if err := a.m.tryFold(c.node, rec); err != nil {
+			return &poisonError{c.Node, err} // once committed, such a record would make the whole journal unreadable
+		}
 		if c.node.kind == kindRemote {
 			rec.Kind, rec.Due = Armed, now.Add(c.node.timeout)
 		}
 		rec.End = a.m.endAfter(rec)
 		write = Write{
 			Ref: a.ref, LaneEpoch: a.laneEpoch, Records: []Record{rec}, End: rec.End != outcomeNone,
-			MailDone: a.mailDone, Wake: a.asleep,
+			MailDone: a.mailIDs(), Wake: a.asleep,
 		}
 		return a.w.e.store.AppendTx(ctx, tx, a.w.lease, write)
 	})
@@ -178,7 +188,7 @@ func (a *activation) runInTx(c Command) ([]Record, error) {
 	case errors.Is(err, ErrFenced):
 		a.w.lose(err)
 		return nil, err
-	case errors.Is(err, ErrStale):
+	case errors.Is(err, ErrStale), errors.As(err, new(*poisonError)):
 		return nil, err
 	case a.w.steps.Err() != nil:
 		return nil, nil // stopping: whoever owns the saga next repeats it
@@ -187,6 +197,30 @@ func (a *activation) runInTx(c Command) ([]Record, error) {
 	// write is refused as stale and the journal is read again; if not, the number is taken and it never will.
 	a.observe(r)
 	return a.failure(c.node, c.Undo, err, a.w.now()), nil
+}
+
+// tryFold folds a result into a copy of the state, to see whether that panics.
+func (m *machine) tryFold(n *node, r Record) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("saga: folding the result of step %q panicked: %v", n.name, p)
+		}
+	}()
+	if r.Kind != Done || r.Undo || n.fold == nil {
+		return nil
+	}
+	result, err := n.decode(r.Payload)
+	if err != nil {
+		return err
+	}
+	state := m.state
+	if !m.def.flat {
+		if state, err = m.compute(n); err != nil {
+			return err
+		}
+	}
+	n.fold(state, result)
+	return nil
 }
 
 // endAfter tells whether the saga ends with this record, so that both are one. Only states without shared memory can be
@@ -215,13 +249,13 @@ func (a *activation) failure(n *node, undo bool, err error, now time.Time) []Rec
 	if refused {
 		reason = reject.Reason
 	}
-	failed, budget := ns.failed+1, n.retry
+	failed, forgiven, budget := ns.failed+1, ns.forgiven, n.retry
 	if undo {
-		failed, budget = ns.undoFailed+1, n.undoRetry
+		failed, forgiven, budget = ns.undoFailed+1, ns.undoForgiven, n.undoRetry
 	}
 	rec := Record{Kind: Failed, Node: n.name, Undo: undo, Attempt: failed, Reason: reason}
 	park := Record{Kind: Parked, Node: n.name, Reason: reason}
-	exhausted := failed-ns.budgetFrom >= budget.Max
+	exhausted := failed-forgiven >= budget.Max
 	switch {
 	case undo && (exhausted || refused):
 		return []Record{rec, park}
@@ -236,7 +270,7 @@ func (a *activation) failure(n *node, undo bool, err error, now time.Time) []Rec
 	case exhausted, errors.Is(err, ErrTooLarge):
 		return []Record{a.lost(n, reason)}
 	}
-	rec.Due = now.Add(budget.wait(failed - ns.budgetFrom))
+	rec.Due = now.Add(budget.wait(failed - forgiven))
 	return []Record{rec}
 }
 

@@ -50,6 +50,33 @@ func placeOrder(courier func(saga.Ctx, Order) (saga.None, error)) *saga.Def[Orde
 
 // readme:end saga
 
+// readme:begin run
+
+func buy(ctx context.Context, store saga.Store, placeOrder *saga.Def[Order]) error {
+	engine, err := saga.New(saga.Config{}, store, placeOrder) // store: sagapg or sagasqlite
+	if err != nil {
+		return err // all that is wrong with the definitions, at once
+	}
+	ctx, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- engine.Run(ctx) }()
+	defer func() { stop(); <-ended }()
+
+	run, err := placeOrder.Start(ctx, engine, "order-17", Order{Pet: "Buddy", Cents: 120_000})
+	if err != nil {
+		return err // the same id with another input, or no database
+	}
+	order, err := run.Result(ctx)
+	if compensated := (*saga.CompensatedError)(nil); errors.As(err, &compensated) {
+		fmt.Printf("compensated because of %s: %s\n", compensated.Step, compensated.Reason)
+		return nil
+	}
+	fmt.Println("paid with", order.Payment)
+	return err
+}
+
+// readme:end run
+
 func Example() {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
@@ -61,32 +88,18 @@ func Example() {
 	full := placeOrder(func(saga.Ctx, Order) (saga.None, error) {
 		return saga.None{}, saga.Reject("no courier goes there")
 	})
-	engine, err := saga.New(saga.Config{}, store, full)
-	if err != nil {
+	if err := buy(ctx, store, full); err != nil {
 		fmt.Println(err)
-		return
 	}
-	stopped := make(chan error, 1)
-	go func() { stopped <- engine.Run(ctx) }()
-
-	run, err := full.Start(ctx, engine, "order-17", Order{Pet: "Buddy", Cents: 120_000})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	_, err = run.Result(ctx)
-	var compensated *saga.CompensatedError
-	fmt.Println(errors.As(err, &compensated), err)
-
 	stop()
-	fmt.Println(<-stopped, closeStore())
+	fmt.Println(closeStore())
 	// Output:
 	// reserve Buddy
 	// charge 120000
 	// refund payment-1
 	// release Buddy
-	// true saga: order-17 was compensated: step "book-courier": no courier goes there
-	// <nil> <nil>
+	// compensated because of book-courier: no courier goes there
+	// <nil>
 }
 
 func ExampleDef_Err() {

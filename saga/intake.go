@@ -2,6 +2,7 @@ package saga
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -38,6 +39,12 @@ func (w *worker) look() error {
 		return nil
 	}
 	for {
+		w.mu.Lock()
+		for _, id := range w.mailGone { // deleted before this look began, so it cannot see them any more
+			delete(w.mailSeen, id)
+		}
+		w.mailGone = nil
+		w.mu.Unlock()
 		mail, err := w.e.store.Mail(w.ctx, lanes, lookLimit)
 		if err != nil {
 			return err
@@ -80,6 +87,14 @@ func (w *worker) forgetMail(ids ...int64) {
 	}
 }
 
+// mailTaken notes that mail was deleted from the store. A look that is under way may still have seen it, so it is not
+// forgotten before the next one.
+func (w *worker) mailTaken(ids []int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mailGone = append(w.mailGone, ids...)
+}
+
 // hint makes the intake look at once.
 func (w *worker) hint() {
 	select {
@@ -108,8 +123,8 @@ func (a *activation) take(ev event) []Record {
 
 func (a *activation) takeResult(r attemptResult) []Record {
 	delete(a.inflight, r.node)
-	if r.err != nil && a.w.steps.Err() != nil {
-		return nil // stopping: the attempt counts for nothing and is repeated by whoever owns the saga next
+	if r.void || r.err != nil && a.w.steps.Err() != nil {
+		return nil // stopping: whoever owns the saga next repeats the attempt
 	}
 	a.observe(r)
 	if r.err == nil {
@@ -158,7 +173,10 @@ func (a *activation) takeReply(m Mail) []Record {
 		if m.Rejected {
 			return a.failure(n, false, &RejectError{m.Reason}, a.w.now())
 		}
-		if _, err := n.decode(m.Payload); err != nil {
+		if _, err := n.decode(m.Payload); err != nil || len(m.Payload) > 0 && !json.Valid(m.Payload) {
+			if err == nil {
+				err = errors.New("it is no JSON")
+			}
 			return []Record{{Kind: Parked, Node: n.name, Reason: "the reply does not decode: " + err.Error()}}
 		}
 		return []Record{{Kind: Done, Node: n.name, Payload: json.RawMessage(m.Payload)}}

@@ -1,33 +1,55 @@
 package saga
 
 import (
+	"context"
 	"math/rand/v2"
 	"slices"
+	"time"
 )
 
 // ownedLane is a lane this worker may write for.
 type ownedLane struct {
 	Lane
-	closing  bool // takes nothing new and is released when it is at rest
-	starting int  // sagas being created in it
+	recovering   bool // its sagas are being loaded; until then it takes nothing else
+	closing      bool // takes nothing new and is released when it is at rest
+	closingSince time.Time
+}
+
+// adopt claims lanes and returns those that this worker did not know as its own: claimed now, or by a claim whose reply
+// was lost.
+func (w *worker) adopt() (fresh []int64, surplus map[string]int, err error) {
+	w.lanesMu.Lock()
+	defer w.lanesMu.Unlock()
+	ctx, cancel := context.WithTimeout(w.ctx, w.e.cfg.TTL/2)
+	defer cancel()
+	owned, surplus, err := w.e.store.Claim(ctx, w.lease, w.e.cfg.TTL)
+	if err != nil {
+		return nil, nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, l := range owned {
+		if w.lanes[l.ID] == nil {
+			w.lanes[l.ID] = &ownedLane{Lane: l, recovering: true}
+			fresh = append(fresh, l.ID)
+		}
+	}
+	return fresh, surplus, nil
 }
 
 // handOver closes lanes that other nodes should have and releases those that have come to rest.
-func (w *worker) handOver(surplus int) error {
+func (w *worker) handOver(surplus map[string]int) error {
 	w.mu.Lock()
 	ids := w.laneIDsLocked()
 	for _, id := range ids {
-		if w.lanes[id].closing {
-			surplus--
+		if l := w.lanes[id]; l.closing {
+			surplus[l.Kind]--
 		}
 	}
 	for _, id := range ids {
-		if surplus <= 0 {
-			break
-		}
-		if l := w.lanes[id]; !l.closing {
-			l.closing = true
-			surplus--
+		if l := w.lanes[id]; !l.closing && surplus[l.Kind] > 0 {
+			l.closing, l.closingSince = true, time.Now()
+			surplus[l.Kind]--
 		}
 	}
 	var busy []*activation
@@ -45,6 +67,8 @@ func (w *worker) handOver(surplus int) error {
 
 // releaseClosed gives back the closing lanes that nothing in this process works for any more.
 func (w *worker) releaseClosed() error {
+	w.lanesMu.Lock()
+	defer w.lanesMu.Unlock()
 	w.mu.Lock()
 	inUse := map[int64]bool{}
 	for _, a := range w.acts {
@@ -52,24 +76,25 @@ func (w *worker) releaseClosed() error {
 	}
 	var free []int64
 	for id, l := range w.lanes {
-		if l.closing && !inUse[id] && l.starting == 0 {
+		if l.closing && !inUse[id] && !l.recovering {
 			free = append(free, id)
-			delete(w.lanes, id)
 		}
 	}
 	w.mu.Unlock()
 	if len(free) == 0 {
 		return nil
 	}
-	return w.e.store.Release(w.ctx, w.lease, free)
-}
-
-func (w *worker) disown(lanes []int64) {
+	ctx, cancel := context.WithTimeout(w.ctx, w.e.cfg.TTL/2)
+	defer cancel()
+	if err := w.e.store.Release(ctx, w.lease, free); err != nil {
+		return err // they stay closing and are released at the next try
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, id := range lanes {
+	for _, id := range free {
 		delete(w.lanes, id)
 	}
+	return nil
 }
 
 // open reports whether this worker owns the lane and goes on working for it.
@@ -89,35 +114,34 @@ func (w *worker) laneIDsLocked() []int64 {
 	return ids
 }
 
-// openLanes lists the lanes whose mail and timers this worker takes.
+// overdue reports whether other nodes have waited for the lane longer than the grace for running attempts.
+func (w *worker) overdue(lane int64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l := w.lanes[lane]
+	return l != nil && l.closing && time.Since(l.closingSince) > w.e.cfg.Grace
+}
+
+// openLanes lists the lanes whose mail and timers this worker takes. While a lane's journals are being loaded nothing else
+// may go on in it, because what was loaded would be out of date.
 func (w *worker) openLanes() []int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.DeleteFunc(w.laneIDsLocked(), func(id int64) bool { return w.lanes[id].closing })
+	return slices.DeleteFunc(w.laneIDsLocked(), func(id int64) bool { return w.lanes[id].closing || w.lanes[id].recovering })
 }
 
-// laneFor picks one of the node's lanes for a new saga of a kind and keeps it from being released until the returned
-// func is called.
-func (w *worker) laneFor(kind string) (Lane, func(), bool) {
+// laneFor picks one of the node's lanes for a new saga of a kind.
+func (w *worker) laneFor(kind string) (Lane, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.draining {
-		return Lane{}, nil, false
-	}
-	var mine []*ownedLane
-	for _, id := range w.laneIDsLocked() {
-		if l := w.lanes[id]; l.Kind == kind && !l.closing {
-			mine = append(mine, l)
+	var mine []Lane
+	for _, l := range w.lanes {
+		if l.Kind == kind && !l.closing && !l.recovering {
+			mine = append(mine, l.Lane)
 		}
 	}
-	if len(mine) == 0 {
-		return Lane{}, nil, false
+	if w.draining || len(mine) == 0 {
+		return Lane{}, false
 	}
-	l := mine[rand.IntN(len(mine))]
-	l.starting++
-	return l.Lane, func() {
-		w.mu.Lock()
-		l.starting--
-		w.mu.Unlock()
-	}, true
+	return mine[rand.IntN(len(mine))], true
 }

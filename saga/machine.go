@@ -33,7 +33,8 @@ type nodeState struct {
 	status       status
 	failed       int // attempts that failed, forward
 	undoFailed   int
-	budgetFrom   int // failures before this one do not count: the saga was resumed by hand
+	forgiven     int // forward failures that no longer count, because the saga was resumed by hand
+	undoForgiven int
 	due          time.Time
 	at           time.Time // of the newest record
 	known        bool      // result is the step's own
@@ -66,7 +67,6 @@ type machine struct {
 	parkedAt       string
 	parkReason     string
 	parked         bool
-	cancelPending  bool // a cancel arrived while the pivot's outcome was open
 	causeStep      string
 	cause          string
 	actor          string
@@ -189,9 +189,6 @@ func (m *machine) applyDone(r Record, n *node, ns *nodeState) error {
 		ns.result = result
 	}
 	ns.status, ns.known = done, true
-	if n.class == pivot {
-		m.cancelPending = false
-	}
 	return m.fold(n)
 }
 
@@ -212,7 +209,7 @@ func (m *machine) turnBack(step, reason string, open []string) {
 	if m.dir == backward {
 		return
 	}
-	m.dir, m.causeStep, m.cause, m.cancelPending = backward, step, reason, false
+	m.dir, m.causeStep, m.cause = backward, step, reason
 	for _, name := range open {
 		if n := m.def.byName[name]; n != nil {
 			m.nodes[n.id].open = true
@@ -241,11 +238,11 @@ func (m *machine) applyCancel(r Record) {
 		return
 	}
 	m.actor = r.Actor
-	if p := m.openPivot(r.Open); p != nil {
-		m.cancelPending = true // the pivot decides: done refuses the cancel, rejected compensates anyway
-		return
+	if m.openPivot(r.Open) != nil {
+		return // the pivot decides: done, the saga only goes forward; rejected, it compensates anyway
 	}
 	m.turnBack("", "cancelled by "+r.Actor+": "+r.Reason, r.Open)
+	m.parked = false // what it was stuck at is not asked for any more
 }
 
 func (m *machine) pivotDone() bool {
@@ -270,15 +267,13 @@ func (m *machine) openPivot(open []string) *node {
 	return nil
 }
 
-// resume gives every failing step a fresh budget.
+// resume gives every failing step a fresh budget and lets it try at once. Deadlines and sleeps stay as they are.
 func (m *machine) resume() {
 	for i := range m.nodes {
 		ns := &m.nodes[i]
-		ns.due = time.Time{}
-		if ns.status == undoRetrying || ns.status == undoArmed {
-			ns.budgetFrom = ns.undoFailed
-		} else {
-			ns.budgetFrom = ns.failed
+		ns.forgiven, ns.undoForgiven = ns.failed, ns.undoFailed
+		if ns.status == retrying || ns.status == undoRetrying {
+			ns.due = time.Time{}
 		}
 	}
 }

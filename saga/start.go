@@ -112,9 +112,8 @@ func (d *Def[S]) firstWrite(ctx context.Context, e *Engine, id ID, input S) (Wri
 // start writes a new saga into one of this node's lanes, or, when it has none, into anybody's.
 func (e *Engine) start(ctx context.Context, def *shape, write Write) error {
 	if w := e.current(); w != nil {
-		if lane, release, ok := w.laneFor(write.Ref.Kind); ok {
+		if lane, ok := w.laneFor(write.Ref.Kind); ok {
 			err := w.begin(ctx, def, write, lane)
-			release()
 			if !errors.Is(err, ErrFenced) {
 				return err
 			}
@@ -123,7 +122,13 @@ func (e *Engine) start(ctx context.Context, def *shape, write Write) error {
 			write.Ref.Lane, write.LaneEpoch = 0, 0
 		}
 	}
-	return e.create(ctx, write)
+	if err := e.create(ctx, write); err != nil {
+		return err
+	}
+	if h := e.cfg.Hooks.Started; h != nil {
+		h(ctx, SagaEvent{Saga: def.name, Version: def.version, ID: write.Ref.ID})
+	}
+	return nil
 }
 
 // create starts a saga in a lane of anybody's. While a node is being replaced its last transaction may still hold the id;
@@ -136,7 +141,8 @@ func (e *Engine) create(ctx context.Context, write Write) error {
 			e.hint()
 			return nil
 		}
-		if !data.Retryable(err) || ctx.Err() != nil || time.Since(began) > 2*e.cfg.TTL {
+		again := data.Retryable(err) || errors.Is(err, data.ErrOutcomeUnknown) // its own id is recognised
+		if !again || ctx.Err() != nil || time.Since(began) > 2*e.cfg.TTL {
 			return err
 		}
 		select {
@@ -148,7 +154,8 @@ func (e *Engine) create(ctx context.Context, write Write) error {
 }
 
 func (w *worker) begin(ctx context.Context, def *shape, write Write, lane Lane) error {
-	write.Ref.Lane, write.LaneEpoch = lane.ID, lane.Epoch
+	write.Ref.Lane = lane.ID
+	write.Records = []Record{write.Records[0]} // its own: it may still be in use when Start tries another way
 	write.Records[0].At = w.now()
 	m := newMachine(def, write.Ref.ID)
 	if err := m.apply(write.Records[0]); err != nil {
@@ -157,14 +164,18 @@ func (w *worker) begin(ctx context.Context, def *shape, write Write, lane Lane) 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := w.writer.append(write); err != nil {
+	b := &birth{ctx, write, m, make(chan error, 1)}
+	if !w.deliver(write.Ref.UID, lane.ID, event{kind: evBirth, birth: b}) {
+		return ErrFenced
+	}
+	select {
+	case err := <-b.done:
 		return err
+	case <-w.ctx.Done():
+		return ErrFenced
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	if h := w.e.cfg.Hooks.Started; h != nil {
-		h(ctx, m.event())
-	}
-	w.deliver(write.Ref.UID, lane.ID, event{kind: evCreated, created: m, ref: write.Ref})
-	return nil
 }
 
 func (e *Engine) hint() {
@@ -185,10 +196,11 @@ func (r *Run[S]) Result(ctx context.Context) (S, error) {
 	defer r.e.unwatch(r.ref.UID, ch)
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		m, err := r.e.read(ctx, r.ref.UID)
-		if err != nil {
+		switch {
+		case data.Retryable(err) && ctx.Err() == nil: // the database may come back
+		case err != nil:
 			return zero, err
-		}
-		if m.outcome != outcomeNone || m.parked {
+		case m.outcome != outcomeNone || m.parked:
 			s, _ := m.state.(S)
 			return s, m.err()
 		}

@@ -26,8 +26,9 @@ type Store interface {
 	// Beat prolongs the lease and returns the database's time.
 	Beat(ctx context.Context, l Lease) (time.Time, error)
 	// Claim fences nodes whose last beat is older than ttl by the database's clock, frees their lanes, and gives this node
-	// free lanes up to its fair share. Surplus is how many lanes it should release so that others get theirs.
-	Claim(ctx context.Context, l Lease, ttl time.Duration) (claimed []Lane, surplus int, err error)
+	// free lanes up to its fair share. It returns every lane that this node owns now, so that nothing is forgotten after a
+	// lost reply. Surplus is how many lanes of each kind it should release so that others get theirs.
+	Claim(ctx context.Context, l Lease, ttl time.Duration) (owned []Lane, surplus map[string]int, err error)
 	// Release gives lanes back. The node must not work for their sagas any more.
 	Release(ctx context.Context, l Lease, lanes []int64) error
 	// Leave releases every lane and ends the lease.

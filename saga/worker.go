@@ -26,10 +26,14 @@ type worker struct {
 	mu       sync.Mutex
 	lanes    map[int64]*ownedLane
 	acts     map[UID]*activation
-	mailSeen map[int64]struct{} // mail handed out and not yet deleted
+	mailSeen map[int64]struct{} // mail handed out and not yet forgotten
+	mailGone []int64            // of these, what was deleted since the current look began
 	beatAt   time.Time          // local time of the last confirmed beat
 	offset   time.Duration      // database time minus local time
 	draining bool
+
+	// lanesMu keeps the store's view of this node's lanes and its own from changing at the same time.
+	lanesMu sync.Mutex
 }
 
 // incarnate joins, works until the lease or ctx ends, and leaves.
@@ -54,15 +58,7 @@ func (e *Engine) incarnate(ctx context.Context) error {
 	var loops sync.WaitGroup
 	loops.Go(w.writer.run)
 	loops.Go(w.beatLoop)
-	if err := w.beat(); err == nil {
-		err = w.claim()
-		if err != nil {
-			e.fail(wctx, err)
-		}
-	}
-	e.mu.Lock()
-	e.worker = w
-	e.mu.Unlock()
+	loops.Go(w.claimLoop)
 	loops.Go(w.intake)
 
 	select {
@@ -70,11 +66,9 @@ func (e *Engine) incarnate(ctx context.Context) error {
 		w.drain()
 	case <-wctx.Done():
 	}
-	e.mu.Lock()
-	e.worker = nil
-	e.mu.Unlock()
 	cause := context.Cause(wctx)
 	end(errDraining)
+	e.serve(w, false)
 	w.actors.close()
 	loops.Wait()
 	select {
@@ -128,16 +122,24 @@ func (w *worker) lose(err error) {
 	w.end(err)
 }
 
+// serve makes the worker the engine's current one, or no longer.
+func (e *Engine) serve(w *worker, on bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case on && w.ctx.Err() == nil:
+		e.worker = w
+	case !on && e.worker == w:
+		e.worker = nil
+	}
+}
+
+// beatLoop does nothing that could take long besides beating.
 func (w *worker) beatLoop() {
 	tick := time.NewTicker(w.e.cfg.TTL / 5)
 	defer tick.Stop()
 	for {
-		select {
-		case <-w.ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if err := w.beat(); err != nil {
+		if err := w.beat(); err != nil && w.ctx.Err() == nil {
 			if errors.Is(err, ErrFenced) {
 				w.lose(err)
 				return
@@ -147,13 +149,28 @@ func (w *worker) beatLoop() {
 				w.lose(errors.Join(ErrFenced, err))
 				return
 			}
-			continue
 		}
-		if w.isDraining() {
-			continue
+		select {
+		case <-w.ctx.Done():
+			return
+		case <-tick.C:
 		}
-		if err := w.claim(); err != nil {
+	}
+}
+
+// claimLoop takes lanes, recovers their sagas and hands lanes over, as the membership of the cluster asks.
+func (w *worker) claimLoop() {
+	tick := time.NewTicker(w.e.cfg.TTL / 5)
+	defer tick.Stop()
+	for !w.isDraining() {
+		if err := w.claim(); err != nil && w.ctx.Err() == nil {
 			w.e.fail(w.ctx, err)
+		}
+		w.e.serve(w, true)
+		select {
+		case <-w.ctx.Done():
+			return
+		case <-tick.C:
 		}
 	}
 }
@@ -200,30 +217,26 @@ func (w *worker) now() time.Time {
 
 // claim takes the lanes that are due to this node, recovers their sagas, and hands surplus lanes over.
 func (w *worker) claim() error {
-	ctx, cancel := context.WithTimeout(w.ctx, w.e.cfg.TTL/2)
-	defer cancel()
-	lanes, surplus, err := w.e.store.Claim(ctx, w.lease, w.e.cfg.TTL)
+	fresh, surplus, err := w.adopt()
 	if err != nil {
 		if errors.Is(err, ErrFenced) {
 			w.lose(err)
 		}
 		return err
 	}
-	if len(lanes) > 0 {
-		ids := make([]int64, 0, len(lanes))
+	if len(fresh) > 0 {
+		err = w.recover(fresh)
 		w.mu.Lock()
-		for _, l := range lanes {
-			w.lanes[l.ID] = &ownedLane{Lane: l}
-			ids = append(ids, l.ID)
+		for _, id := range fresh {
+			// Sagas that were not found would wait for nobody: such lanes are given back and claimed again.
+			l := w.lanes[id]
+			if l.recovering = false; err != nil && !l.closing {
+				l.closing, l.closingSince = true, time.Now()
+			}
 		}
 		w.mu.Unlock()
-		if err := w.recover(ids); err != nil {
-			// Sagas that were not found would wait for nobody: give the lanes back and try again at the next beat.
-			w.disown(ids)
-			return errors.Join(err, w.e.store.Release(w.ctx, w.lease, ids))
-		}
 	}
-	return w.handOver(surplus)
+	return errors.Join(err, w.handOver(surplus))
 }
 
 // recover loads the live sagas of newly claimed lanes.

@@ -37,7 +37,7 @@ func (wr *writer) append(write Write) error {
 	select {
 	case wr.queue <- q:
 	case <-wr.w.ctx.Done():
-		return context.Cause(wr.w.ctx)
+		return errors.Join(ErrFenced, context.Cause(wr.w.ctx))
 	}
 	select {
 	case err := <-q.done:
@@ -102,7 +102,7 @@ func (wr *writer) flush(batch []*queued) {
 		case wr.w.ctx.Err() != nil:
 			answer(batch, errors.Join(ErrFenced, err))
 			return
-		case data.Retryable(err) || errors.Is(err, data.ErrOutcomeUnknown):
+		case data.Retryable(err), errors.Is(err, data.ErrOutcomeUnknown), data.KindOf(err) == data.KindFull:
 			wr.w.e.fail(wr.w.ctx, err)
 			select {
 			case <-wr.w.ctx.Done():

@@ -63,15 +63,15 @@ type member struct {
 }
 
 // Claim fences the dead and takes the lanes that this node should have.
-func (s *Store) Claim(ctx context.Context, l saga.Lease, ttl time.Duration) (claimed []saga.Lane, surplus int, err error) {
-	claimed, surplus, err = s.claim(ctx, l, ttl)
+func (s *Store) Claim(ctx context.Context, l saga.Lease, ttl time.Duration) (owned []saga.Lane, surplus map[string]int, err error) {
+	owned, surplus, err = s.claim(ctx, l, ttl)
 	if s.pg && data.KindOf(err) == data.KindTimeout && ctx.Err() == nil {
 		if err := s.evictZombies(ctx, ttl); err != nil {
-			return nil, 0, err
+			return nil, nil, err
 		}
 		return s.claim(ctx, l, ttl)
 	}
-	return claimed, surplus, err
+	return owned, surplus, err
 }
 
 // evictZombies ends sessions that hold a node's fence in a transaction which has done nothing for ttl: a healthy node holds
@@ -84,9 +84,9 @@ func (s *Store) evictZombies(ctx context.Context, ttl time.Duration) error {
 	return err
 }
 
-func (s *Store) claim(ctx context.Context, l saga.Lease, ttl time.Duration) (claimed []saga.Lane, surplus int, err error) {
+func (s *Store) claim(ctx context.Context, l saga.Lease, ttl time.Duration) (owned []saga.Lane, surplus map[string]int, err error) {
 	err = s.db.InTx(ctx, func(ctx context.Context, tx data.Tx) error {
-		claimed, surplus = nil, 0
+		owned, surplus = nil, map[string]int{}
 		if s.pg { // one claim at a time; a zombie's open transaction delays this one only so long
 			wait := min(500*time.Millisecond, ttl/8)
 			if _, err := tx.Exec(ctx, fmt.Sprintf(`set local lock_timeout = '%dms'`, wait.Milliseconds())); err != nil {
@@ -109,14 +109,14 @@ func (s *Store) claim(ctx context.Context, l saga.Lease, ttl time.Duration) (cla
 			if err != nil {
 				return err
 			}
-			claimed, surplus = append(claimed, lanes...), surplus+extra
+			owned, surplus[kind] = append(owned, lanes...), extra
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
-	return claimed, surplus, nil
+	return owned, surplus, nil
 }
 
 // bury fences every node that has not beaten for ttl and frees its lanes. Removing the row is the fence: every write of a
@@ -168,13 +168,14 @@ func (s *Store) remove(ctx context.Context, tx data.Tx, node string) error {
 	return nil
 }
 
+// claimKind returns the lanes of a kind that the node owns now, and how many of them are more than its share.
 func (s *Store) claimKind(ctx context.Context, tx data.Tx, l saga.Lease, kind string, alive []member) ([]saga.Lane, int, error) {
 	rows, err := tx.Query(ctx, `select id, epoch, coalesce(node, '') from saga_lane where kind = $1 order by n`, kind)
 	if err != nil {
 		return nil, 0, err
 	}
-	var free []saga.Lane
-	mine, total := 0, 0
+	var mine, free []saga.Lane
+	total := 0
 	if err := collect(rows, func() error {
 		lane := saga.Lane{Kind: kind}
 		var node string
@@ -184,7 +185,7 @@ func (s *Store) claimKind(ctx context.Context, tx data.Tx, l saga.Lease, kind st
 		total++
 		switch node {
 		case l.Node:
-			mine++
+			mine = append(mine, lane)
 		case "":
 			free = append(free, lane)
 		}
@@ -199,10 +200,10 @@ func (s *Store) claimKind(ctx context.Context, tx data.Tx, l saga.Lease, kind st
 		}
 	}
 	fair := (total + sharers - 1) / sharers
-	if mine > fair {
-		return nil, mine - fair, nil
+	if len(mine) > fair {
+		return mine, len(mine) - fair, nil
 	}
-	free = free[:min(fair-mine, len(free))]
+	free = free[:min(fair-len(mine), len(free))]
 	for i := range free {
 		free[i].Epoch++
 		_, err := tx.Exec(ctx, `update saga_lane set node = $1, epoch = $2 where id = $3`, l.Node, free[i].Epoch, free[i].ID)
@@ -210,7 +211,7 @@ func (s *Store) claimKind(ctx context.Context, tx data.Tx, l saga.Lease, kind st
 			return nil, 0, err
 		}
 	}
-	return free, 0, nil
+	return append(mine, free...), 0, nil
 }
 
 // Release gives lanes back.

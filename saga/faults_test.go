@@ -1,0 +1,367 @@
+package saga_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/marty-framework/mmf/data"
+	"github.com/marty-framework/mmf/data/datatest"
+	"github.com/marty-framework/mmf/saga"
+	"github.com/marty-framework/mmf/saga/sagasqlite"
+)
+
+// hooked is a store that calls a test's functions around its own. An error of a before-function means that nothing was
+// done; one of an after-function, that the reply was lost.
+type hooked struct {
+	saga.Store
+	beforeAppend, afterAppend func([]saga.Write) error
+	beforeLoad                func([]saga.UID) error
+	afterMail                 func([]saga.Mail)
+	beforeRelease             func() error
+	beforeRecoverable         func() error
+	afterRecoveryLoad         func()
+	afterClaim                func([]saga.Lane) error
+	db                        data.DB
+}
+
+func (h *hooked) DB() data.DB {
+	if h.db != nil {
+		return h.db
+	}
+	return h.Store.DB()
+}
+
+func (h *hooked) Append(ctx context.Context, l saga.Lease, writes []saga.Write) ([]error, error) {
+	if h.beforeAppend != nil {
+		if err := h.beforeAppend(writes); err != nil {
+			return nil, err
+		}
+	}
+	results, err := h.Store.Append(ctx, l, writes)
+	if err == nil && h.afterAppend != nil {
+		err = h.afterAppend(writes)
+	}
+	return results, err
+}
+
+func (h *hooked) Load(ctx context.Context, sagas []saga.UID) ([]saga.History, error) {
+	if h.beforeLoad != nil {
+		if err := h.beforeLoad(sagas); err != nil {
+			return nil, err
+		}
+	}
+	return h.Store.Load(ctx, sagas)
+}
+
+func (h *hooked) Mail(ctx context.Context, lanes []int64, limit int) ([]saga.Mail, error) {
+	mail, err := h.Store.Mail(ctx, lanes, limit)
+	if err == nil && h.afterMail != nil {
+		h.afterMail(mail)
+	}
+	return mail, err
+}
+
+func (h *hooked) Release(ctx context.Context, l saga.Lease, lanes []int64) error {
+	if h.beforeRelease != nil {
+		if err := h.beforeRelease(); err != nil {
+			return err
+		}
+	}
+	return h.Store.Release(ctx, l, lanes)
+}
+
+func (h *hooked) Recoverable(ctx context.Context, lanes []int64, after saga.UID, limit int) ([]saga.Ref, error) {
+	if h.beforeRecoverable != nil {
+		if err := h.beforeRecoverable(); err != nil {
+			return nil, err
+		}
+	}
+	return h.Store.Recoverable(ctx, lanes, after, limit)
+}
+
+var (
+	errLost = &data.Error{Kind: data.KindUnknown, Code: "test", Err: errors.New("the reply was lost")}
+	errDown = &data.Error{Kind: data.KindUnavailable, Code: "test", Err: errors.New("the database is away")}
+	errOdd  = &data.Error{Kind: data.KindOther, Code: "test", Err: errors.New("the statement was refused")}
+)
+
+func sqliteStore(t *testing.T) saga.Store {
+	t.Helper()
+	s, err := sagasqlite.New(t.Context(), datatest.SQLite(t))
+	require.NoError(t, err)
+	return s
+}
+
+func has(writes []saga.Write, kind saga.RecordKind, node string) bool {
+	return slices.ContainsFunc(writes, func(w saga.Write) bool {
+		return slices.ContainsFunc(w.Records, func(r saga.Record) bool { return r.Kind == kind && r.Node == node })
+	})
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	require.Eventually(t, ok, 15*time.Second, 2*time.Millisecond, what)
+}
+
+func state(t *testing.T, e *saga.Engine, id saga.ID) saga.State {
+	st, err := e.Status(t.Context(), id)
+	if err != nil {
+		return ""
+	}
+	return st.State
+}
+
+func step(name string, do func(saga.Ctx) error) *saga.StepNode[trip, saga.None] {
+	return saga.Step(name, func(c saga.Ctx, _ trip) (saga.None, error) { return saga.None{}, do(c) })
+}
+
+func nothing(saga.Ctx) error { return nil }
+
+// held is a channel that a step waits for, together with its context.
+func held(c context.Context, ch <-chan struct{}) error {
+	select {
+	case <-ch:
+		return nil
+	case <-c.Done():
+		return context.Cause(c)
+	}
+}
+
+// A cancel and the pivot's result that are noticed together must not turn a saga back whose pivot is done. SAFE-9.
+func TestCancelTogetherWithThePivotsResult(t *testing.T) {
+	t.Parallel()
+	note := saga.NewSignal[bool]("note")
+	paying, paid, posted := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	pay := saga.Pivot("pay", func(c saga.Ctx, _ trip) (saga.None, error) { close(paying); return saga.None{}, held(c, paid) })
+	def := saga.Define("trip", 1, step("a", nothing).Undo(func(saga.Ctx, trip, saga.None) error { return nil }), pay)
+	next := saga.Define("next", 1, step("n", func(saga.Ctx) error { close(posted); return nil }))
+	writing, write, cancelled := make(chan struct{}), make(chan struct{}), make(chan struct{}, 1000)
+	s := &hooked{Store: sqliteStore(t)}
+	s.beforeAppend = func(writes []saga.Write) error {
+		if has(writes, saga.Signalled, "") {
+			close(writing)
+			<-write
+		}
+		return nil
+	}
+	s.afterMail = func(mail []saga.Mail) {
+		if slices.ContainsFunc(mail, func(m saga.Mail) bool { return m.Kind == saga.MailCancel }) {
+			cancelled <- struct{}{}
+		}
+	}
+	e, _ := engine(t, saga.Config{Concurrency: 1}, s, def, next)
+	eventually(t, "runs", e.Running)
+	run, err := def.Start(within(t), e, "t1", trip{})
+	require.NoError(t, err)
+	<-paying
+	_, err = next.Start(within(t), e, "n1", trip{}) // its step gets the one place when the pivot's result is in the queue
+	require.NoError(t, err)
+	require.NoError(t, note.Send(within(t), e, "t1", true))
+	<-writing // the saga is busy from here on
+	require.NoError(t, e.Cancel(within(t), "t1", "ann", "too late"))
+	<-cancelled
+	<-cancelled // the first look handed it over
+	close(paid)
+	<-posted
+	close(write)
+	_, err = run.Result(within(t))
+	require.NoError(t, err)
+}
+
+// Mail may reach a saga before its starter tells the engine that it exists. SAFE-8.
+func TestCancelOvertakesTheStart(t *testing.T) {
+	t.Parallel()
+	l := &log{}
+	def := saga.Define("trip", 1, stop(l, "a"))
+	s := &hooked{Store: sqliteStore(t)}
+	looked := make(chan struct{}, 1000)
+	s.afterMail = func(mail []saga.Mail) {
+		if len(mail) > 0 {
+			looked <- struct{}{}
+		}
+	}
+	var e *saga.Engine
+	hooks := saga.Hooks{Started: func(ctx context.Context, ev saga.SagaEvent) {
+		if err := e.Cancel(ctx, ev.ID, "ann", "at once"); err != nil {
+			t.Error(err)
+		}
+		<-looked
+		<-looked // the first look handed it over
+	}}
+	e, end := engine(t, saga.Config{Hooks: hooks}, s, def)
+	eventually(t, "runs", e.Running)
+	run, err := def.Start(within(t), e, "t1", trip{})
+	require.NoError(t, err)
+	_, err = run.Result(within(t))
+	var ce *saga.CompensatedError
+	require.ErrorAs(t, err, &ce)
+	end()
+	require.Equal(t, slices.Contains(l.all(), "do a"), slices.Contains(l.all(), `undo a known=true result="a"`), "%v", l.all())
+}
+
+// What waits in one branch is looked at in time although a step runs in another.
+func TestTimersOfABranchDoNotWaitForItsSibling(t *testing.T) {
+	t.Parallel()
+	freed := make(chan struct{})
+	tries := 0
+	flaky := step("flaky", func(saga.Ctx) error {
+		if tries++; tries < 3 {
+			return errors.New("again")
+		}
+		close(freed)
+		return nil
+	}).Retry(quick)
+	slow := step("slow", func(c saga.Ctx) error { return held(c, freed) }).Retry(saga.Retry{Max: 1}).Timeout(10 * time.Second)
+	def := saga.Define("trip", 1, saga.Parallel("both", slow,
+		saga.Sequence("branch", saga.Sleep("nap", func(trip) time.Duration { return 20 * time.Millisecond }), flaky)))
+	e, _ := engine(t, saga.Config{}, sqliteStore(t), def)
+	run, err := def.Start(within(t), e, "t1", trip{})
+	require.NoError(t, err)
+	_, err = run.Result(within(t))
+	require.NoError(t, err)
+}
+
+// Trying a parked saga again must not end the waits beside the step that failed.
+func TestRetryLeavesDeadlinesAlone(t *testing.T) {
+	t.Parallel()
+	ok := saga.NewSignal[bool]("ok")
+	tries := 0
+	broken := saga.Retriable("broken", func(saga.Ctx, trip) (saga.None, error) {
+		if tries++; tries == 1 {
+			return saga.None{}, errors.New("broken")
+		}
+		return saga.None{}, nil
+	}).Retry(saga.Retry{Max: 1})
+	def := saga.Define("trip", 1, saga.Parallel("both", broken,
+		saga.Await(ok, func(*trip, bool) error { return nil }).Within(time.Hour)))
+	e, _ := engine(t, saga.Config{}, sqliteStore(t), def)
+	run, err := def.Start(within(t), e, "t1", trip{})
+	require.NoError(t, err)
+	_, err = run.Result(within(t))
+	var parked *saga.ParkedError
+	require.ErrorAs(t, err, &parked)
+	require.NoError(t, e.Retry(within(t), "t1", "ann", "mended"))
+	eventually(t, "resumes", func() bool { return state(t, e, "t1") != saga.StateParked })
+	require.NoError(t, ok.Send(within(t), e, "t1", true))
+	_, err = run.Result(within(t))
+	require.NoError(t, err)
+}
+
+// A look at the mailbox that began before a piece of mail was taken in must not deliver it a second time.
+func TestMailIsTakenOnce(t *testing.T) {
+	t.Parallel()
+	knock := saga.NewSignal[bool]("knock")
+	fold := func(*trip, bool) error { return nil }
+	taken := make(chan struct{})
+	def := saga.Define("trip", 1, saga.Await(knock, fold).Named("one").Within(time.Hour),
+		step("between", func(saga.Ctx) error { close(taken); return nil }), saga.Await(knock, fold).Named("two").Within(time.Hour))
+	seen, looks := make(chan struct{}), 0
+	again := make(chan struct{})
+	s := &hooked{Store: sqliteStore(t)}
+	s.beforeAppend = func(writes []saga.Write) error {
+		if has(writes, saga.Signalled, "") {
+			<-seen
+		}
+		return nil
+	}
+	s.afterMail = func(mail []saga.Mail) {
+		if len(mail) > 0 {
+			if looks++; looks == 2 { // the mail is still there, and is being taken in
+				close(seen)
+				<-taken
+			}
+		} else if looks == 2 {
+			close(again)
+			looks++
+		}
+	}
+	e, _ := engine(t, saga.Config{}, s, def)
+	_, err := def.Start(within(t), e, "t1", trip{})
+	require.NoError(t, err)
+	require.NoError(t, knock.Send(within(t), e, "t1", true))
+	<-again
+	require.NoError(t, e.Cancel(within(t), "t1", "ann", "enough"))
+	eventually(t, "ends", func() bool { return state(t, e, "t1") == "compensated" })
+	history, err := e.History(within(t), "t1")
+	require.NoError(t, err)
+	require.Len(t, slices.DeleteFunc(history, func(r saga.Record) bool { return r.Kind != saga.Signalled }), 1)
+}
+
+// A result that arrives while the journal cannot be read is not lost, and blocks nothing.
+func TestResultWhileTheJournalCannotBeRead(t *testing.T) {
+	t.Parallel()
+	var failLoad atomic.Bool
+	aFailed, finished := make(chan struct{}), make(chan struct{})
+	failA := true
+	s := &hooked{Store: sqliteStore(t)}
+	s.beforeAppend = func(writes []saga.Write) error {
+		if has(writes, saga.Done, "a") && failA {
+			failA = false
+			close(aFailed)
+			return errOdd
+		}
+		return nil
+	}
+	runs := 0
+	def := saga.Define("trip", 1, saga.Parallel("both", step("a", nothing), step("b", func(c saga.Ctx) error { runs++; return held(c, aFailed) })))
+	s.beforeLoad = func([]saga.UID) error {
+		select {
+		case <-aFailed:
+			if failLoad.CompareAndSwap(false, true) {
+				return errDown
+			}
+		default:
+		}
+		return nil
+	}
+	hooks := saga.Hooks{Finished: func(context.Context, saga.SagaEvent) { close(finished) }}
+	e, _ := engine(t, saga.Config{Hooks: hooks}, s, def)
+	eventually(t, "runs", e.Running)
+	_, err := def.Start(within(t), e, "t1", trip{})
+	require.NoError(t, err)
+	require.NoError(t, held(within(t), finished))
+	require.True(t, failLoad.Load())
+	require.Equal(t, saga.State(saga.Completed), state(t, e, "t1"))
+	require.Equal(t, 1, runs, "b's result was kept")
+}
+
+// A saga behind its pivot never turns back, whatever a signal says. SAFE-9.
+func TestRefusedSignalBehindThePivotParks(t *testing.T) {
+	t.Parallel()
+	ok := saga.NewSignal[bool]("ok")
+	l := &log{}
+	def := saga.Define("trip", 1, stop(l, "a"), saga.Pivot("pay", func(saga.Ctx, trip) (saga.None, error) { return saga.None{}, nil }),
+		saga.Await(ok, func(*trip, bool) error { return saga.Reject("no") }).Within(time.Hour).
+			OnDeadline(saga.Retriable("r", func(saga.Ctx, trip) (saga.None, error) { return saga.None{}, nil })))
+	require.NoError(t, def.Err())
+	e, _ := engine(t, saga.Config{}, sqliteStore(t), def)
+	run, err := def.Start(within(t), e, "t1", trip{})
+	require.NoError(t, err)
+	require.NoError(t, ok.Send(within(t), e, "t1", false))
+	_, err = run.Result(within(t))
+	var parked *saga.ParkedError
+	require.ErrorAs(t, err, &parked)
+	require.Equal(t, []string{"do a"}, l.all())
+}
+
+// Every kind of saga is handed over to a node that joins.
+func TestLanesOfEveryKindAreHandedOver(t *testing.T) {
+	t.Parallel()
+	s := sqliteStore(t)
+	l := &log{}
+	a, b := saga.Define("a", 1, stop(l, "x")), saga.Define("b", 1, stop(l, "x"))
+	e1, _ := engine(t, saga.Config{Node: "one", TTL: time.Second}, s, a, b)
+	eventually(t, "runs", e1.Running)
+	engine(t, saga.Config{Node: "two", TTL: time.Second}, s, a, b)
+	shares := func(kind string) (n int) {
+		require.NoError(t, s.DB().QueryRow(t.Context(), `select count(*) from saga_lane where kind = $1 and node like 'two-%'`, kind).Scan(&n))
+		return n
+	}
+	eventually(t, "each node has half of each kind", func() bool { return shares("a@1") == 8 && shares("b@1") == 8 })
+}

@@ -67,6 +67,9 @@ func newUpstream(t *testing.T) *upstream {
 		w.Header().Set("X-Correlation-Id", r.Header.Get("X-Correlation-Id"))
 		reply(w, 202, map[string]any{"id": orderID})
 	})
+	mux.HandleFunc("GET /api/v1/orders", func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, 200, map[string]any{"orders": []edge.Order{{ID: orderID, PetID: "goldfish-004"}, {ID: orderID, PetID: "gone-001"}}})
+	})
 	mux.HandleFunc("GET /api/v1/orders/"+orderID, func(w http.ResponseWriter, _ *http.Request) {
 		workflow := "running"
 		if u.finished() {
@@ -288,6 +291,10 @@ func TestBuyingNeedsASession(t *testing.T) {
 	_, body = f.do(t, "GET", "/orders/"+orderID, "")
 	require.NotContains(t, body, "token-of-bob", "tokens never reach the browser")
 	require.Contains(t, body, `data-step="reserve_pet" data-status="running"`)
+
+	_, body = f.do(t, "GET", "/orders", "")
+	require.Contains(t, body, "<strong>Bubbles &lt;b&gt;</strong>")
+	require.Contains(t, body, "<strong>gone-001</strong>", "a pet that the catalog does not know has its id")
 
 	res, _ = f.post(t, "/logout", nil)
 	require.Equal(t, http.StatusSeeOther, res.StatusCode)

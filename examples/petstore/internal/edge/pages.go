@@ -164,7 +164,13 @@ func (p *Pages) orders(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return p.render(v, http.StatusOK, "orders", page{Title: "Your orders", Orders: orders})
+	names := map[string]string{}
+	if pets, err := p.api.pets(v.Context()); err == nil { // without the catalog the ids have to do
+		for _, pet := range pets {
+			names[pet.ID] = pet.Name
+		}
+	}
+	return p.render(v, http.StatusOK, "orders", page{Title: "Your orders", Orders: orders, Names: names})
 }
 
 func (p *Pages) order(v *visit) error {

@@ -26,6 +26,7 @@ type page struct {
 	Cards   []card
 	Key     string
 	Orders  []Order
+	Names   map[string]string // of pets, by id
 	Order   Order
 	Frame   Frame // what the tracker shows first
 	Last    Frame // where the order stands

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/marty-framework/mmf/examples/petstore/internal/issuer"
+	"github.com/marty-framework/mmf/examples/petstore/internal/platform"
 	"github.com/marty-framework/mmf/security/oidc"
 	"github.com/marty-framework/mmf/security/ratelimit"
 	"github.com/marty-framework/mmf/service"
@@ -231,6 +232,13 @@ func TestConfigIsChecked(t *testing.T) {
 	}, keys)
 	require.ErrorContains(t, err, "auth.client_secret")
 	require.ErrorContains(t, err, `"order" is a user and a service`)
+}
+
+func TestRefusesToRunInProduction(t *testing.T) {
+	t.Parallel()
+	err := issuer.Build(t.Context(), &platform.Service{Settings: platform.Settings{Env: platform.EnvProd}})
+	require.ErrorIs(t, err, issuer.ErrProd)
+	require.ErrorContains(t, err, "auth.issuer")
 }
 
 func ids(k *issuer.Keys) []string {

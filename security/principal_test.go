@@ -28,8 +28,13 @@ func TestPrincipalKeysStayApart(t *testing.T) {
 	t.Parallel()
 	keys := map[string]bool{}
 	for _, p := range []security.Principal{
-		{Issuer: "a:b", Subject: "c"}, {Issuer: "a", Subject: "b:c"}, {Issuer: "a", Subject: ""}, {Issuer: "", Subject: "a"},
-		{Issuer: "1:a", Subject: ""}, {Issuer: "", Subject: "1:a"}, {},
+		{Issuer: "a:b", Subject: "c"},
+		{Issuer: "a", Subject: "b:c"},
+		{Issuer: "a", Subject: ""},
+		{Issuer: "", Subject: "a"},
+		{Issuer: "1:a", Subject: ""},
+		{Issuer: "", Subject: "1:a"},
+		{},
 	} {
 		keys[p.Key()] = true
 	}

@@ -215,6 +215,7 @@ func huge(w http.ResponseWriter, _ *http.Request) {
 	}
 	_, _ = fmt.Fprint(w, `"}`)
 }
+
 func (s *reasons) hooks() oidc.Hooks {
 	return oidc.Hooks{
 		OnVerify: func(_ context.Context, r oidc.Reason) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/marty-framework/mmf/config"
@@ -51,7 +52,7 @@ type HTTPSettings struct {
 	// of them have to live in one process, or URLs must name the others.
 	PortBase int
 	// URLs name the services that live elsewhere, such as order: http://order:8082. Default: Host and the usual port.
-	URLs map[string]string
+	URLs map[string]string `config:"urls"`
 	// AdminToken opens the admin listener where Host is not loopback.
 	AdminToken config.Secret
 }
@@ -75,7 +76,7 @@ type DBSettings struct {
 	// DSN reaches the Postgres server; each service's database is NamePrefix and its name there.
 	DSN config.Secret
 	// DSNs reach a service's database instead, by service name.
-	DSNs map[string]config.Secret
+	DSNs map[string]config.Secret `config:"dsns"`
 	// NamePrefix is what database names begin with.
 	NamePrefix string
 	// Create makes databases that do not exist, for development.
@@ -189,6 +190,24 @@ func (s Settings) Validate() error {
 	}
 	if s.Env == EnvProd && s.Fault.Saga.CrashAfterStep != "" {
 		errs = append(errs, config.Invalid("fault.saga.crash_after_step", "faults are refused when env is prod"))
+	}
+	if s.Env == EnvProd {
+		errs = append(errs, s.Auth.production())
+	}
+	return errors.Join(errs...)
+}
+
+// developmentSecret is the client secret of the built-in files, which everybody can read.
+const developmentSecret = "petstore-development-only"
+
+// production refuses what is for development only.
+func (s AuthSettings) production() error {
+	var errs []error
+	if s.ClientSecret.IsZero() || s.ClientSecret.Reveal() == developmentSecret {
+		errs = append(errs, config.Invalid("auth.client_secret", "must be a secret of your own when env is prod: set %sAUTH_CLIENT_SECRET", EnvPrefix))
+	}
+	if !strings.HasPrefix(s.Issuer, "https://") {
+		errs = append(errs, config.Invalid("auth.issuer", "must be an issuer's https URL when env is prod: set %sAUTH_ISSUER", EnvPrefix))
 	}
 	return errors.Join(errs...)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -352,8 +351,7 @@ func TestOptionProblemsAndContext(t *testing.T) {
 
 func TestProcessEnvironmentIsTheDefault(t *testing.T) {
 	t.Setenv("CFGTEST_LOW", "0")
-	require.NoError(t, os.Setenv("CFGTEST_HIGH", "3"))
-	defer func() { _ = os.Unsetenv("CFGTEST_HIGH") }()
+	t.Setenv("CFGTEST_HIGH", "3")
 	store, err := config.Load(t.Context(), whole{}, config.Options{EnvPrefix: "CFGTEST_"})
 	require.NoError(t, err)
 	require.Equal(t, 3, store.Get().High)

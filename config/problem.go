@@ -141,7 +141,7 @@ func (p problems) err(files []File) error {
 // leaves splits what errors.Join joined, at all depths; an error that only wraps several others has a text of its own and
 // stays whole.
 func leaves(err error) []error {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // this very error, not one below it
+	joined, ok := err.(interface{ Unwrap() []error }) // this very error, not one below it
 	if !ok {
 		return []error{err}
 	}

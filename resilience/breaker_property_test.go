@@ -12,17 +12,16 @@ import (
 	"github.com/marty-framework/mmf/resilience"
 )
 
-// model is the breaker of RELIABILITY B1 as simple as it can be said.
+// model is the breaker as simple as it can be said.
 type model struct {
-	failures, probes   int // settings
-	cooldown           time.Duration
-	state              resilience.BreakerState
-	generation         int
-	failed, succeeded  int
-	out                int // half-open permits that did not come back ignored
-	openedAt           time.Time
-	transitions        []resilience.StateChange
-	reached, delivered int
+	failures, probes  int // settings
+	cooldown          time.Duration
+	state             resilience.BreakerState
+	generation        int
+	failed, succeeded int
+	out               int // half-open permits that did not come back ignored
+	openedAt          time.Time
+	transitions       []resilience.StateChange
 }
 
 func (m *model) move(to resilience.BreakerState) {

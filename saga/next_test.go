@@ -149,8 +149,8 @@ func TestDecisionsKeepTheOrder(t *testing.T) {
 		def := saga.Define("random", 1, root)
 		require.NoError(t, def.Err())
 		s := &simulation{
-			t: t, def: def, order: order, inflight: map[string]bool{}, started: map[string]bool{}, done: map[string]bool{}, unknown: map[string]bool{},
-			undone: map[string]bool{},
+			t: t, def: def, order: order, inflight: map[string]bool{}, started: map[string]bool{},
+			done: map[string]bool{}, unknown: map[string]bool{}, undone: map[string]bool{},
 		}
 		s.add(saga.Record{Kind: saga.Started, Payload: json.RawMessage(`{}`)})
 		for range 1000 {

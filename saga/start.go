@@ -97,7 +97,8 @@ func (d *Def[S]) firstWrite(ctx context.Context, e *Engine, id ID, input S) (Wri
 		return Write{}, fmt.Errorf("saga: start %q: input of type %T does not encode as JSON: %w", id, input, err)
 	}
 	if len(raw) > e.cfg.MaxPayload {
-		return Write{}, fmt.Errorf("saga: start %q: %w: input of %d bytes, limit %d; pass a reference instead", id, ErrTooLarge, len(raw), e.cfg.MaxPayload)
+		return Write{}, fmt.Errorf("saga: start %q: %w: input of %d bytes, limit %d; pass a reference instead",
+			id, ErrTooLarge, len(raw), e.cfg.MaxPayload)
 	}
 	if _, err := d.decodeState(raw); err != nil {
 		return Write{}, fmt.Errorf("saga: start %q: input of type %T does not decode again: %w", id, input, err)

@@ -194,7 +194,8 @@ func (e *Engine) History(ctx context.Context, id ID) ([]Record, error) {
 
 func (m *machine) describe() Status {
 	s := Status{
-		ID: m.id, Saga: m.def.name, Version: m.def.version, State: StateRunning, Step: m.causeStep, Reason: m.cause, Started: m.started, Ended: m.ended,
+		ID: m.id, Saga: m.def.name, Version: m.def.version, State: StateRunning, Step: m.causeStep, Reason: m.cause,
+		Started: m.started, Ended: m.ended,
 	}
 	switch {
 	case m.outcome != outcomeNone:

@@ -100,7 +100,7 @@ type Participant struct {
 func NewParticipant(cfg ParticipantConfig, db data.DB, commands ...Command) (*Participant, error) {
 	var errs []error
 	if cfg.Name == "" || len(cfg.Name) > 100 {
-		errs = append(errs, fmt.Errorf("Name has %d bytes: it must have 1 to 100", len(cfg.Name)))
+		errs = append(errs, fmt.Errorf("the name has %d bytes: it must have 1 to 100", len(cfg.Name)))
 	}
 	if cfg.Write == nil {
 		errs = append(errs, errors.New("Write is nil: pass an outbox's Write"))

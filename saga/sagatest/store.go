@@ -72,7 +72,8 @@ func (f *fixture) join(name string) (saga.Lease, []saga.Lane) {
 
 func (f *fixture) newSaga(id string, lane saga.Lane) saga.Write {
 	return saga.Write{
-		Ref: saga.Ref{UID: saga.UID(uuidv7.New()), ID: saga.ID(id), Kind: lane.Kind, Lane: lane.ID, InputHash: "hash"}, LaneEpoch: lane.Epoch, New: true,
+		Ref: saga.Ref{UID: saga.UID(uuidv7.New()), ID: saga.ID(id), Kind: lane.Kind, Lane: lane.ID, InputHash: "hash"},
+		LaneEpoch: lane.Epoch, New: true,
 		Records: []saga.Record{{Seq: 1, Kind: saga.Started, At: time.UnixMicro(1_700_000_000_000_000).UTC(), Payload: []byte(`{"n":1}`)}},
 	}
 }
@@ -127,7 +128,8 @@ func (f *fixture) appendAndLoad() {
 	w := f.newSaga("o1", lanes[0])
 	w.Records[0].Meta = map[string]string{"correlation-id": "c"}
 	second := saga.Record{
-		Seq: 2, Kind: saga.Failed, Node: "päy\n\"x\"", Undo: true, Attempt: 3, At: time.UnixMicro(5).UTC(), Due: time.UnixMicro(6).UTC(), Reason: "no 'way'; --",
+		Seq: 2, Kind: saga.Failed, Node: "päy\n\"x\"", Undo: true, Attempt: 3,
+		At: time.UnixMicro(5).UTC(), Due: time.UnixMicro(6).UTC(), Reason: "no 'way'; --",
 		Actor: "ann", Name: "sig", Dedupe: "k", Taken: true, Open: []string{"a", "b"},
 	}
 	require.Equal(f, []error{nil}, f.append(l, w))
@@ -348,7 +350,9 @@ func (f *fixture) mail() {
 	l, lanes := f.join("one")
 	w := f.newSaga("o1", lanes[0])
 	f.append(l, w)
-	m := saga.Mail{Saga: w.Ref.UID, Kind: saga.MailSignal, Name: "go", Dedupe: "k", Payload: []byte(`{"x":1}`), Rejected: true, Actor: "ann", Reason: "why"}
+	m := saga.Mail{
+		Saga: w.Ref.UID, Kind: saga.MailSignal, Name: "go", Dedupe: "k", Payload: []byte(`{"x":1}`), Rejected: true, Actor: "ann", Reason: "why",
+	}
 	for range 2 {
 		require.NoError(f, f.store.Post(f.Context(), f.store.DB(), m))
 	}

@@ -122,7 +122,8 @@ func (s *Store) Register(ctx context.Context, defs []saga.DefInfo) error {
 				return err
 			}
 			if known != d.Fingerprint {
-				return fmt.Errorf("%w: %s was registered in this database with other steps; give the new shape a new version", saga.ErrShapeChanged, d.Kind)
+				return fmt.Errorf("%w: %s was registered in this database with other steps; give the new shape a new version",
+					saga.ErrShapeChanged, d.Kind)
 			}
 			for n := range lanesPerKind {
 				_, err := tx.Exec(ctx, `insert into saga_lane (kind, n, epoch) values ($1, $2, 0) on conflict do nothing`, d.Kind, n)

@@ -12,9 +12,9 @@ import (
 type eventKind uint8
 
 const (
-	evWake    eventKind = iota // look again
-	evLoaded                   // history holds the journal
-	evBirth                    // the saga is to be written for the first time
+	evWake   eventKind = iota // look again
+	evLoaded                  // history holds the journal
+	evBirth                   // the saga is to be written for the first time
 	evMail
 	evResult
 )

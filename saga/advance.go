@@ -329,7 +329,7 @@ func (m *machine) ending() (end ending) {
 	if m.def.flat || m.outcome != outcomeNone {
 		return end
 	}
-	defer func() { _ = recover() }() // a fold that panics is what many a saga is parked for
+	defer func() { _ = recover() }()     // a fold that panics is what many a saga is parked for
 	end.state, _ = m.compute(m.def.root) // a copy: a parked saga may go on
 	return end
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/marty-framework/mmf/data"
 	"github.com/marty-framework/mmf/internal/correlation"
 )
 
@@ -83,8 +84,8 @@ func (e *Engine) Register(ctx context.Context) error {
 }
 
 // Run works for sagas until ctx ends, then stops in order: no new attempts, running ones get [Config.Grace], lanes are
-// handed over. It returns nil after such a stop, an error when it could not begin, and can be called again. Losing the
-// lease or the database does not end it.
+// handed over. It returns nil after such a stop, and can be called again. A definition that the store refuses is an error;
+// losing the lease, or a database that does not answer, then or later, does not end it.
 func (e *Engine) Run(ctx context.Context) error {
 	e.mu.Lock()
 	if e.running {
@@ -98,15 +99,15 @@ func (e *Engine) Run(ctx context.Context) error {
 		e.running = false
 		e.mu.Unlock()
 	}()
-	if err := e.Register(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
-	}
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, e.cfg.TTL/2) {
 		began := time.Now()
-		err := e.incarnate(ctx)
+		err := e.Register(ctx)
+		if err != nil && ctx.Err() == nil && !data.Retryable(err) && !errors.Is(err, data.ErrOutcomeUnknown) {
+			return err
+		}
+		if err == nil {
+			err = e.incarnate(ctx)
+		}
 		if ctx.Err() != nil {
 			return nil
 		}

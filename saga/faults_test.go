@@ -2,7 +2,10 @@ package saga_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -25,16 +28,35 @@ type hooked struct {
 	afterMail                 func([]saga.Mail)
 	beforeRelease             func() error
 	beforeRecoverable         func() error
-	afterRecoveryLoad         func()
-	afterClaim                func([]saga.Lane) error
-	db                        data.DB
+	afterClaim                func() error
+	beforeBeat                func() error
+	beforeRegister            func() error
 }
 
-func (h *hooked) DB() data.DB {
-	if h.db != nil {
-		return h.db
+func (h *hooked) Register(ctx context.Context, defs []saga.DefInfo) error {
+	if h.beforeRegister != nil {
+		if err := h.beforeRegister(); err != nil {
+			return err
+		}
 	}
-	return h.Store.DB()
+	return h.Store.Register(ctx, defs)
+}
+
+func (h *hooked) Beat(ctx context.Context, l saga.Lease) (time.Time, error) {
+	if h.beforeBeat != nil {
+		if err := h.beforeBeat(); err != nil {
+			return time.Time{}, err
+		}
+	}
+	return h.Store.Beat(ctx, l)
+}
+
+func (h *hooked) Claim(ctx context.Context, l saga.Lease, ttl time.Duration) ([]saga.Lane, map[string]int, error) {
+	lanes, surplus, err := h.Store.Claim(ctx, l, ttl)
+	if err == nil && h.afterClaim != nil {
+		err = h.afterClaim()
+	}
+	return lanes, surplus, err
 }
 
 func (h *hooked) Append(ctx context.Context, l saga.Lease, writes []saga.Write) ([]error, error) {
@@ -192,7 +214,13 @@ func TestCancelOvertakesTheStart(t *testing.T) {
 			t.Error(err)
 		}
 		<-looked
-		<-looked // the first look handed it over
+		<-looked       // the first look handed it over
+		for range 30 { // in vain: nothing may happen before the start is told
+			if state(t, e, ev.ID) == "compensated" {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
 	}}
 	e, end := engine(t, saga.Config{Hooks: hooks}, s, def)
 	eventually(t, "runs", e.Running)
@@ -364,4 +392,267 @@ func TestLanesOfEveryKindAreHandedOver(t *testing.T) {
 		return n
 	}
 	eventually(t, "each node has half of each kind", func() bool { return shares("a@1") == 8 && shares("b@1") == 8 })
+}
+
+func lanesOf(t *testing.T, s saga.Store, node string) (n int) {
+	require.NoError(t, s.DB().QueryRow(t.Context(), `select count(*) from saga_lane where node like $1`, node+"-%").Scan(&n))
+	return n
+}
+
+// A lane whose release failed still gets to the node that waits for it.
+func TestFailedReleaseIsRepeated(t *testing.T) {
+	t.Parallel()
+	s := sqliteStore(t)
+	flaky := &hooked{Store: s}
+	releases := 0
+	flaky.beforeRelease = func() error {
+		if releases++; releases <= 2 {
+			return errDown
+		}
+		return nil
+	}
+	def := saga.Define("trip", 1, step("a", nothing))
+	one, _ := engine(t, saga.Config{Node: "one", TTL: time.Second}, flaky, def)
+	eventually(t, "runs", one.Running)
+	require.Equal(t, 16, lanesOf(t, s, "one"))
+	engine(t, saga.Config{Node: "two", TTL: time.Second}, s, def)
+	eventually(t, "two has its share", func() bool { return lanesOf(t, s, "two") == 8 })
+}
+
+// Lanes claimed by a transaction whose reply was lost are worked for all the same.
+func TestClaimWithALostReply(t *testing.T) {
+	t.Parallel()
+	s := &hooked{Store: sqliteStore(t)}
+	def := saga.Define("trip", 1, step("a", nothing))
+	client, err := saga.New(saga.Config{}, s, def)
+	require.NoError(t, err)
+	run, err := def.Start(within(t), client, "t1", trip{})
+	require.NoError(t, err)
+	claims := 0
+	s.afterClaim = func() error {
+		if claims++; claims == 1 {
+			return errLost
+		}
+		return nil
+	}
+	engine(t, saga.Config{TTL: time.Second}, s, def)
+	_, err = run.Result(within(t))
+	require.NoError(t, err)
+}
+
+// Sagas that a recovery missed because the database went away are found by the next one.
+func TestFailedRecoveryIsRepeated(t *testing.T) {
+	t.Parallel()
+	s := &hooked{Store: sqliteStore(t)}
+	def := saga.Define("trip", 1, step("a", nothing))
+	client, err := saga.New(saga.Config{}, s, def)
+	require.NoError(t, err)
+	run, err := def.Start(within(t), client, "t1", trip{})
+	require.NoError(t, err)
+	_, err = s.DB().Exec(t.Context(), `delete from saga_mail`) // so that only recovery can find it
+	require.NoError(t, err)
+	recoveries, releases := 0, 0
+	s.beforeRecoverable = func() error {
+		if recoveries++; recoveries == 1 {
+			return errDown
+		}
+		return nil
+	}
+	s.beforeRelease = func() error {
+		if releases++; releases == 1 {
+			return errDown
+		}
+		return nil
+	}
+	engine(t, saga.Config{TTL: time.Second}, s, def)
+	_, err = run.Result(within(t))
+	require.NoError(t, err)
+}
+
+// However long a recovery takes, the node keeps its lease.
+func TestRecoveryDoesNotHoldUpBeats(t *testing.T) {
+	t.Parallel()
+	s := &hooked{Store: sqliteStore(t)}
+	var beats atomic.Int32
+	enough := make(chan struct{})
+	s.beforeBeat = func() error {
+		if beats.Add(1) == 8 {
+			close(enough)
+		}
+		return nil
+	}
+	recoveries := 0
+	s.beforeRecoverable = func() error {
+		if recoveries++; recoveries == 1 {
+			return errDown // so that it is done again while the node beats
+		}
+		return held(within(t), enough)
+	}
+	def := saga.Define("trip", 1, step("a", nothing))
+	hooks := saga.Hooks{Fenced: func(context.Context) { t.Error("fenced") }}
+	e, _ := engine(t, saga.Config{TTL: time.Second, Hooks: hooks}, s, def)
+	eventually(t, "runs", e.Running)
+	run, err := def.Start(within(t), e, "t1", trip{})
+	require.NoError(t, err)
+	_, err = run.Result(within(t))
+	require.NoError(t, err)
+}
+
+// A signal whose fold panics is not lost: the saga parks and takes it when it is tried again.
+func TestSignalSurvivesAPanickingFold(t *testing.T) {
+	t.Parallel()
+	ok := saga.NewSignal[bool]("ok")
+	mended := false
+	def := saga.Define("trip", 1, saga.Await(ok, func(*trip, bool) error {
+		if !mended {
+			panic("not yet")
+		}
+		return nil
+	}).Within(time.Hour))
+	e, _ := engine(t, saga.Config{}, sqliteStore(t), def)
+	run, err := def.Start(within(t), e, "t1", trip{})
+	require.NoError(t, err)
+	require.NoError(t, ok.Send(within(t), e, "t1", true))
+	_, err = run.Result(within(t))
+	var parked *saga.ParkedError
+	require.ErrorAs(t, err, &parked)
+	mended = true
+	require.NoError(t, e.Retry(within(t), "t1", "ann", "mended"))
+	eventually(t, "completes", func() bool { return state(t, e, "t1") == "completed" })
+}
+
+// A step that waits for its turn when the engine stops does not begin.
+func TestStoppingBeginsNoAttempts(t *testing.T) {
+	t.Parallel()
+	began, free := make(chan struct{}), make(chan struct{})
+	var second atomic.Bool
+	first := saga.Define("first", 1, step("a", func(c saga.Ctx) error { close(began); return held(c, free) }))
+	other := saga.Define("second", 1, step("b", func(saga.Ctx) error { second.Store(true); return nil }))
+	s := sqliteStore(t)
+	e, end := engine(t, saga.Config{Concurrency: 1}, s, first, other)
+	eventually(t, "runs", e.Running)
+	_, err := first.Start(within(t), e, "t1", trip{})
+	require.NoError(t, err)
+	<-began
+	_, err = other.Start(within(t), e, "t2", trip{})
+	require.NoError(t, err)
+	done := make(chan struct{})
+	go func() { defer close(done); end() }()
+	eventually(t, "stops", func() bool { // a stopping engine starts nothing itself: such a saga has the epoch of nobody
+		id := saga.ID(fmt.Sprint("probe", rand.Uint64()))
+		_, err := other.Start(t.Context(), e, id, trip{})
+		require.NoError(t, err)
+		var epoch int
+		require.NoError(t, s.DB().QueryRow(t.Context(), `select epoch from saga_journal j join saga_key k on k.uid = j.uid where k.id = $1`, string(id)).Scan(&epoch))
+		return epoch == 0
+	})
+	close(free)
+	<-done
+	require.False(t, second.Load(), "the second step began while the engine was stopping")
+	require.Equal(t, saga.State(saga.Completed), state(t, e, "t1"), "the running step was given its time")
+}
+
+// A transactional step whose result cannot be folded leaves nothing, and the saga can be read and helped.
+func TestTxStepWithAPanickingFoldParks(t *testing.T) {
+	t.Parallel()
+	s := sqliteStore(t)
+	openSent(t, s)
+	def := saga.Define("trip", 1, saga.TxStep("tx", func(c saga.Ctx, tx data.Tx, _ trip) (int64, error) {
+		return tx.Exec(c, `insert into sent (k) values ('x')`)
+	}).Into(func(*trip, int64) { panic("while folding") }))
+	e, _ := engine(t, saga.Config{}, s, def)
+	run, err := def.Start(within(t), e, "t1", trip{})
+	require.NoError(t, err)
+	_, err = run.Result(within(t))
+	var parked *saga.ParkedError
+	require.ErrorAs(t, err, &parked)
+	require.Equal(t, "tx", parked.Step)
+	require.Empty(t, sent(t, s))
+}
+
+// Whoever cancels a parked saga that can still go back gets it compensated; terminating stops what runs.
+func TestCancelAndTerminateStuckSagas(t *testing.T) {
+	t.Parallel()
+	l := &log{}
+	broken := saga.Retriable("broken", func(saga.Ctx, trip) (saga.None, error) { return saga.None{}, errors.New("broken") }).Retry(saga.Retry{Max: 1})
+	began, stopped := make(chan struct{}), make(chan struct{})
+	hang := step("hang", func(c saga.Ctx) error { close(began); <-c.Done(); close(stopped); return c.Err() })
+	parks, hangs := saga.Define("parks", 1, stop(l, "a"), broken), saga.Define("hangs", 1, hang)
+	e, _ := engine(t, saga.Config{}, sqliteStore(t), parks, hangs)
+	run, err := parks.Start(within(t), e, "t1", trip{})
+	require.NoError(t, err)
+	out, err := run.Result(within(t))
+	var parked *saga.ParkedError
+	require.ErrorAs(t, err, &parked)
+	require.Equal(t, []string{"a"}, out.Stops, "what the saga had come to")
+	require.NoError(t, e.Cancel(within(t), "t1", "ann", "never mind"))
+	eventually(t, "compensates", func() bool { return state(t, e, "t1") == "compensated" })
+	require.Equal(t, []string{"do a", `undo a known=true result="a"`}, l.all())
+	_, err = hangs.Start(within(t), e, "t2", trip{})
+	require.NoError(t, err)
+	<-began
+	require.NoError(t, e.Terminate(within(t), "t2", "ann", "enough"))
+	require.NoError(t, held(within(t), stopped))
+}
+
+// A reply that is no JSON parks its saga instead of being tried for ever.
+func TestReplyThatIsNoJSON(t *testing.T) {
+	t.Parallel()
+	s := sqliteStore(t)
+	openSent(t, s)
+	far := saga.Remote("far", saga.RemoteSpec[trip, saga.None]{Send: func(c saga.Ctx, tx data.Tx, _ trip) error {
+		_, err := tx.Exec(c, `insert into sent (k) values ($1)`, c.Key())
+		return err
+	}})
+	def := saga.Define("trip", 1, far)
+	e, _ := engine(t, saga.Config{}, s, def)
+	run, err := def.Start(within(t), e, "t1", trip{})
+	require.NoError(t, err)
+	require.NoError(t, e.Reply(within(t), nil, saga.Reply{Key: waitSent(t, s, 1)[0], Result: json.RawMessage("<ok/>")}))
+	_, err = run.Result(within(t))
+	var parked *saga.ParkedError
+	require.ErrorAs(t, err, &parked)
+}
+
+// A long step keeps the lane of its saga from a new node no longer than the grace.
+func TestLongStepIsHandedOver(t *testing.T) {
+	t.Parallel()
+	s := sqliteStore(t)
+	long := func(do func(saga.Ctx) error) *saga.Def[trip] {
+		return saga.Define("trip", 1, step("long", do).Retry(saga.Retry{Max: 1}).Timeout(time.Hour))
+	}
+	hangs := long(func(c saga.Ctx) error { <-c.Done(); return context.Cause(c) })
+	one, _ := engine(t, saga.Config{Node: "one", TTL: time.Second, Grace: 100 * time.Millisecond}, s, hangs)
+	eventually(t, "runs", one.Running)
+	const sagas = 32 // some of which are in lanes that the other node gets
+	for i := range sagas {
+		_, err := hangs.Start(within(t), one, saga.ID(fmt.Sprint("t", i)), trip{})
+		require.NoError(t, err)
+	}
+	engine(t, saga.Config{Node: "two", TTL: time.Second}, s, long(nothing))
+	live := func() int {
+		refs, err := s.List(t.Context(), sagas)
+		require.NoError(t, err)
+		return len(refs)
+	}
+	eventually(t, "the other node carries them out", func() bool { return live() < sagas && lanesOf(t, s, "two") == 8 })
+	for i := range sagas {
+		require.Contains(t, []saga.State{saga.StateRunning, saga.State(saga.Completed)}, state(t, one, saga.ID(fmt.Sprint("t", i))))
+	}
+}
+
+// An engine that starts before its database answers waits for it.
+func TestRunWaitsForTheDatabase(t *testing.T) {
+	t.Parallel()
+	s := &hooked{Store: sqliteStore(t)}
+	tries := 0
+	s.beforeRegister = func() error {
+		if tries++; tries < 3 {
+			return errDown
+		}
+		return nil
+	}
+	def := saga.Define("trip", 1, step("a", nothing))
+	e, _ := engine(t, saga.Config{TTL: time.Second}, s, def)
+	eventually(t, "runs", e.Running)
 }

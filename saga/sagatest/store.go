@@ -72,7 +72,7 @@ func (f *fixture) join(name string) (saga.Lease, []saga.Lane) {
 
 func (f *fixture) newSaga(id string, lane saga.Lane) saga.Write {
 	return saga.Write{
-		Ref: saga.Ref{UID: saga.UID(uuidv7.New()), ID: saga.ID(id), Kind: lane.Kind, Lane: lane.ID, InputHash: "hash"},
+		Ref:       saga.Ref{UID: saga.UID(uuidv7.New()), ID: saga.ID(id), Kind: lane.Kind, Lane: lane.ID, InputHash: "hash"},
 		LaneEpoch: lane.Epoch, New: true,
 		Records: []saga.Record{{Seq: 1, Kind: saga.Started, At: time.UnixMicro(1_700_000_000_000_000).UTC(), Payload: []byte(`{"n":1}`)}},
 	}

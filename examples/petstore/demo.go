@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/marty-framework/mmf/examples/petstore/internal/demo"
 	"github.com/marty-framework/mmf/examples/petstore/internal/platform"
@@ -34,6 +36,8 @@ func showDemo(ctx context.Context, args []string, out, errs io.Writer) error {
 	if *env != platform.EnvEmbedded && *env != platform.EnvServers {
 		return fmt.Errorf("--env is %q: demos run in embedded or servers", *env)
 	}
+	// A pipe that closes early shall be an error of a write, which still ends the shop and tidies up, and not the end of this process.
+	signal.Ignore(syscall.SIGPIPE)
 	binary, err := os.Executable()
 	if err != nil {
 		return err

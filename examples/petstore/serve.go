@@ -28,12 +28,22 @@ const (
 func serve(ctx context.Context, args []string, out, errs io.Writer) error {
 	fs := flag.NewFlagSet("serve", flag.ContinueOnError)
 	options := shopFlags(fs)
+	child := fs.Bool("stop-with-stdin", false, "stop when standard input ends, for a parent that must not leave a shop behind however it ends")
 	if err := parse(fs, args, errs); err != nil {
 		return err
 	}
 	opts, err := options()
 	if err != nil {
 		return err
+	}
+	if *child {
+		var stop context.CancelFunc
+		ctx, stop = context.WithCancel(ctx)
+		defer stop()
+		go func() { // until the process ends
+			_, _ = io.Copy(io.Discard, os.Stdin)
+			stop()
+		}()
 	}
 	reports := &reports{}
 	opts.LogWriter, opts.OnReport = errs, reports.add

@@ -33,14 +33,18 @@ const (
 	stopTimeout  = 15 * time.Second
 )
 
-// StartShop starts binary as "serve --ports free" with args and waits for its ready line.
+// StartShop starts binary as "serve --ports free --stop-with-stdin" with args and waits for its ready line. The shop ends with this
+// process, even if that is killed: then its standard input ends.
 func StartShop(ctx context.Context, binary string, args ...string) (*Shop, error) {
 	s := &Shop{exited: make(chan struct{}), errs: &tail{max: 8 << 10}}
 	// Not CommandContext: the shop's end is ordered by Stop and Kill, which also wait for it.
-	s.cmd = exec.Command(binary, append([]string{"serve", "--ports", "free"}, args...)...) //nolint:gosec,noctx // our own binary; see above
+	s.cmd = exec.Command(binary, append([]string{"serve", "--ports", "free", "--stop-with-stdin"}, args...)...) //nolint:gosec,noctx // our own binary; see above
 	s.cmd.Stderr = s.errs
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
+		return nil, err
+	}
+	if _, err := s.cmd.StdinPipe(); err != nil { // stays open until the shop has ended
 		return nil, err
 	}
 	if err := s.cmd.Start(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"regexp"
@@ -96,6 +97,17 @@ func TestNarratorWritesOneObjectPerAssertion(t *testing.T) {
 		{Scenario: "happy", Step: "She pays", Claim: "state", Expected: "approved", Saw: "placed"},
 	}, all)
 }
+
+func TestNarratorEndsWhenNobodyListens(t *testing.T) {
+	t.Parallel()
+	n := demo.NewNarrator(deaf{}, false)
+	n.Equal("claim", 1, 1)
+	require.ErrorIs(t, n.Err(), io.ErrClosedPipe)
+}
+
+type deaf struct{}
+
+func (deaf) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
 // Types count: an int is no int64, so that a claim cannot hold by its looks alone.
 func TestEqualComparesValuesNotTheirText(t *testing.T) {

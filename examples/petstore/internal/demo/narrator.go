@@ -75,18 +75,19 @@ func (n *Narrator) Equal(claim string, expected, saw any) {
 	} else {
 		n.err = &BrokenError{Scenario: a.Scenario, Step: a.Step, Claim: a.Claim, Expected: a.Expected, Saw: a.Saw}
 	}
-	if n.asJSON {
-		_ = json.NewEncoder(n.out).Encode(a) // strings, a bool and a number: only the writer can fail
-		return
-	}
 	mark := "✓"
 	if !a.OK {
 		mark = "✗"
 	}
-	fmt.Fprintf(n.out, "  %s %s: expected %s, saw %s (%d ms)\n", mark, claim, a.Expected, a.Saw, took.Milliseconds())
+	line := fmt.Sprintf("  %s %s: expected %s, saw %s (%d ms)\n", mark, claim, a.Expected, a.Saw, took.Milliseconds())
+	if n.asJSON {
+		object, _ := json.Marshal(a) // strings, a bool and a number: it cannot fail
+		line = string(object) + "\n"
+	}
+	n.write(line)
 }
 
-// Err is the *[BrokenError] of the first claim that did not hold, else nil.
+// Err is the *[BrokenError] of the first claim that did not hold, or why the story could not be told, else nil.
 func (n *Narrator) Err() error { return n.err }
 
 // Passed counts the claims that held.
@@ -94,7 +95,14 @@ func (n *Narrator) Passed() int { return n.passed }
 
 func (n *Narrator) say(format string, args ...any) {
 	if !n.asJSON && n.err == nil {
-		fmt.Fprintf(n.out, format, args...)
+		n.write(fmt.Sprintf(format, args...))
+	}
+}
+
+// write ends a story that nobody can hear any more, such as one piped into a program that has read enough.
+func (n *Narrator) write(text string) {
+	if _, err := io.WriteString(n.out, text); err != nil && n.err == nil {
+		n.err = fmt.Errorf("tell the story: %w", err)
 	}
 }
 

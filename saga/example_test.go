@@ -60,7 +60,7 @@ func buy(ctx context.Context, store saga.Store, placeOrder *saga.Def[Order]) err
 	ctx, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- engine.Run(ctx) }()
-	defer func() { stop(); _ = <-ended }()
+	defer func() { stop(); fmt.Println("stopped:", <-ended) }()
 
 	run, err := placeOrder.Start(ctx, engine, "order-17", Order{Pet: "Buddy", Cents: 120_000})
 	if err != nil {
@@ -99,6 +99,7 @@ func Example() {
 	// refund payment-1
 	// release Buddy
 	// compensated because of book-courier: no courier goes there
+	// stopped: <nil>
 	// <nil>
 }
 

@@ -119,7 +119,7 @@ func (v *Verifier) verify(ctx context.Context, raw string) (security.Principal, 
 		return none, ReasonKeyAlgorithm, nil
 	}
 	if k.method.Verify(t.signed, t.signature, k.public) != nil {
-		return none, ReasonSignature, nil
+		return none, ReasonSignature, nil //nolint:nilerr // a defect of the token is a reason, as above and below
 	}
 	claims, err := decodeObject(t.payload)
 	if err != nil {

@@ -87,7 +87,8 @@ func hooks(s *platform.Service) saga.Hooks {
 			crash(e)
 		},
 		Finished: func(ctx context.Context, e saga.SagaEvent) {
-			log(ctx).Info("saga finished", zap.String("saga_id", string(e.ID)), zap.String("outcome", string(e.Outcome)), zap.Duration("took", e.Duration))
+			log(ctx).Info("saga finished",
+				zap.String("saga_id", string(e.ID)), zap.String("outcome", string(e.Outcome)), zap.Duration("took", e.Duration))
 		},
 		Parked: func(ctx context.Context, e saga.SagaEvent) {
 			log(ctx).Error("saga needs help", zap.String("saga_id", string(e.ID)), zap.String("step", e.Step), zap.String("reason", e.Reason))

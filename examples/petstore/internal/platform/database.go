@@ -46,27 +46,27 @@ func (s *Service) openDB(ctx context.Context) error {
 	return s.Shell.Add(service.Component{Name: "inbox", Run: func(ctx context.Context) error { return s.Inbox.Run(ctx, db) }})
 }
 
-func (c DBSettings) open(ctx context.Context, name string) (data.DB, error) {
-	if c.Driver == "sqlite" {
-		if c.Dir == "" {
+func (s DBSettings) open(ctx context.Context, name string) (data.DB, error) {
+	if s.Driver == "sqlite" {
+		if s.Dir == "" {
 			return nil, errors.New("db.dir is not set: use --data DIR")
 		}
-		return datasqlite.Open(ctx, datasqlite.Config{Path: filepath.Join(c.Dir, name+".db")})
+		return datasqlite.Open(ctx, datasqlite.Config{Path: filepath.Join(s.Dir, name+".db")})
 	}
-	if dsn, ok := c.DSNs[name]; ok {
-		return datapg.Open(ctx, datapg.Config{DSN: dsn.Reveal(), MaxConns: c.MaxConns, ApplicationName: "petstore/" + name})
+	if dsn, ok := s.DSNs[name]; ok {
+		return datapg.Open(ctx, datapg.Config{DSN: dsn.Reveal(), MaxConns: s.MaxConns, ApplicationName: "petstore/" + name})
 	}
-	database := c.NamePrefix + name
-	if c.Create {
-		if err := createDatabase(ctx, c.DSN.Reveal(), database); err != nil {
+	database := s.NamePrefix + name
+	if s.Create {
+		if err := createDatabase(ctx, s.DSN.Reveal(), database); err != nil {
 			return nil, err
 		}
 	}
-	dsn, err := withDatabase(c.DSN.Reveal(), database)
+	dsn, err := withDatabase(s.DSN.Reveal(), database)
 	if err != nil {
 		return nil, err
 	}
-	return datapg.Open(ctx, datapg.Config{DSN: dsn, MaxConns: c.MaxConns, ApplicationName: "petstore/" + name})
+	return datapg.Open(ctx, datapg.Config{DSN: dsn, MaxConns: s.MaxConns, ApplicationName: "petstore/" + name})
 }
 
 // withDatabase points a DSN at another database of the same server.

@@ -204,7 +204,8 @@ const developmentSecret = "petstore-development-only"
 func (s AuthSettings) production() error {
 	var errs []error
 	if s.ClientSecret.IsZero() || s.ClientSecret.Reveal() == developmentSecret {
-		errs = append(errs, config.Invalid("auth.client_secret", "must be a secret of your own when env is prod: set %sAUTH_CLIENT_SECRET", EnvPrefix))
+		errs = append(errs, config.Invalid("auth.client_secret",
+			"must be a secret of your own when env is prod: set %sAUTH_CLIENT_SECRET", EnvPrefix))
 	}
 	if !strings.HasPrefix(s.Issuer, "https://") {
 		errs = append(errs, config.Invalid("auth.issuer", "must be an issuer's https URL when env is prod: set %sAUTH_ISSUER", EnvPrefix))
@@ -268,7 +269,8 @@ func (s HTTPSettings) URL(service string) (string, error) {
 		return "", fmt.Errorf("platform: there is no service %q; services are %v", service, Services())
 	}
 	if port == 0 {
-		return "", fmt.Errorf("platform: service %q does not live in this process and its port is not known: set http.urls.%s, or http.port_base", service, service)
+		return "", fmt.Errorf("platform: service %q does not live in this process and its port is not known: set http.urls.%s, or http.port_base",
+			service, service)
 	}
 	return fmt.Sprintf("http://%s:%d", s.Host, port), nil
 }

@@ -171,7 +171,7 @@ func TestEmbedded(t *testing.T) {
 	t.Parallel()
 	s, stop := open(t, shop.Options{})
 	trade(t, s)
-	resp, err := http.Get("http://" + edge(t, s) + "/readyz") //nolint:noctx // a test
+	resp, err := http.Get("http://" + edge(t, s) + "/readyz")
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
 	require.Equal(t, http.StatusOK, resp.StatusCode)

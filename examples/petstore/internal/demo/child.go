@@ -38,7 +38,8 @@ const (
 func StartShop(ctx context.Context, binary string, args ...string) (*Shop, error) {
 	s := &Shop{exited: make(chan struct{}), errs: &tail{max: 8 << 10}}
 	// Not CommandContext: the shop's end is ordered by Stop and Kill, which also wait for it.
-	s.cmd = exec.Command(binary, append([]string{"serve", "--ports", "free", "--stop-with-stdin"}, args...)...) //nolint:gosec,noctx // our own binary; see above
+	args = append([]string{"serve", "--ports", "free", "--stop-with-stdin"}, args...)
+	s.cmd = exec.Command(binary, args...) //nolint:gosec,noctx // our own binary; see above
 	s.cmd.Stderr = s.errs
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {

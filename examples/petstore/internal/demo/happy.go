@@ -39,7 +39,8 @@ func happy(ctx context.Context, n *Narrator, lab *Lab) error {
 	}
 	key, correlation := rand.Text(), "demo-happy-"+rand.Text()[:8]
 
-	n.Step("Alice orders Buddy for 1,200.00 plus 8 % tax", "The order is taken at once and carried out by four services that talk through Kafka only.")
+	n.Step("Alice orders Buddy for 1,200.00 plus 8 % tax",
+		"The order is taken at once and carried out by four services that talk through Kafka only.")
 	r, err := alice.buy(ctx, "golden-retriever-001", "pm_visa", key, correlation)
 	if err != nil {
 		return err

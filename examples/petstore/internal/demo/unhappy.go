@@ -112,7 +112,8 @@ func race(ctx context.Context, n *Narrator, lab *Lab) error {
 	if err != nil {
 		return err
 	}
-	n.Step("Bob and Carol order Bubbles at the same moment", "There is one goldfish. Both orders are taken; the catalog decides, and nobody pays for nothing.")
+	n.Step("Bob and Carol order Bubbles at the same moment",
+		"There is one goldfish. Both orders are taken; the catalog decides, and nobody pays for nothing.")
 	type result struct {
 		o   order
 		err error
@@ -163,7 +164,8 @@ func crash(ctx context.Context, n *Narrator, lab *Lab) error {
 	// A shop that died keeps its sagas and its share of the topics for a while; the demo shall not wait as long as usual.
 	const data = "crash"
 	hurry := []string{"--set", "saga.ttl=2s", "--set", "kafka.session_timeout=6s"}
-	n.Step("A shop runs that kills itself (SIGKILL) right after the command to charge was sent", "It is the worst moment: the money may move and nobody is there to see it.")
+	n.Step("A shop runs that kills itself (SIGKILL) right after the command to charge was sent",
+		"It is the worst moment: the money may move and nobody is there to see it.")
 	shop, err := lab.Start(ctx, data, append(hurry, "--fault", "saga.crash_after_step=process_payment")...)
 	if err != nil {
 		return err

@@ -49,7 +49,9 @@ func newUpstream(t *testing.T) *upstream {
 		}
 		reply(w, 200, map[string]any{"access_token": "token-of-bob", "expires_in": 3600})
 	})
-	pet := map[string]any{"id": "goldfish-004", "name": "Bubbles <b>", "category": "fish", "price_cents": 2500, "currency": "USD", "status": "available"}
+	pet := map[string]any{
+		"id": "goldfish-004", "name": "Bubbles <b>", "category": "fish", "price_cents": 2500, "currency": "USD", "status": "available",
+	}
 	mux.HandleFunc("GET /api/v1/pets", func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, map[string]any{"pets": []any{pet}}) })
 	mux.HandleFunc("GET /api/v1/pets/{id}", func(w http.ResponseWriter, r *http.Request) {
 		if r.PathValue("id") != "goldfish-004" {

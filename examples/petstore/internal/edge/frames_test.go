@@ -52,7 +52,8 @@ func TestTrackerRunsForward(t *testing.T) {
 	require.Equal(t, []string{
 		"> r . . . .", "> D r . . .", "> D D r . .", "> D D R . .", "> D D D r .", "> D D D D r", "> D D D D D", "> D D D D D approved",
 	}, lines(edge.Frames(steps(), number(
-		edge.Record{Kind: "started"}, done("create_order"), done("publish_created"), edge.Record{Kind: "armed", Step: "reserve_pet"}, done("reserve_pet"),
+		edge.Record{Kind: "started"}, done("create_order"), done("publish_created"),
+		edge.Record{Kind: "armed", Step: "reserve_pet"}, done("reserve_pet"),
 		edge.Record{Kind: "failed", Step: "process_payment"}, done("process_payment"), done("schedule_delivery"), done("confirm_order"),
 		edge.Record{Kind: "done", Step: "publish_approved", Outcome: "completed"},
 	))))
@@ -84,7 +85,9 @@ func TestTrackerTakesBackTheUnknown(t *testing.T) {
 
 func TestTrackerShowsACancellationAndHelp(t *testing.T) {
 	t.Parallel()
-	frames := edge.Frames(steps(), number(done("create_order"), edge.Record{Kind: "cancelled", Reason: "changed my mind"}, edge.Record{Kind: "parked"}))
+	frames := edge.Frames(steps(), number(
+		done("create_order"), edge.Record{Kind: "cancelled", Reason: "changed my mind"}, edge.Record{Kind: "parked"},
+	))
 	require.Contains(t, frames[2].Headline, "changed my mind")
 	require.Contains(t, frames[3].Headline, "help")
 	require.False(t, frames[3].Done)

@@ -187,7 +187,9 @@ func (p *Pages) order(v *visit) error {
 	if fresh {
 		last = frames[0] // the script plays the rest
 	}
-	return p.render(v, http.StatusOK, "order", page{Title: "Order of " + pet.Name, Pet: pet, Order: order, Frame: last, Last: frames[len(frames)-1], Fresh: fresh})
+	return p.render(v, http.StatusOK, "order", page{
+		Title: "Order of " + pet.Name, Pet: pet, Order: order, Frame: last, Last: frames[len(frames)-1], Fresh: fresh,
+	})
 }
 
 // progress reads an order with everything that has happened to it.

@@ -106,7 +106,8 @@ func unreachable(r *http.Request, owner string, err error) error {
 	case r.Context().Err() != nil, errors.Is(err, context.DeadlineExceeded), errors.Is(err, resilience.ErrTimeout):
 		return err // the shell's table knows these: gone, or too late
 	}
-	p := service.NewProblem(http.StatusServiceUnavailable, "The service that answers this, "+owner+", cannot be reached at the moment. Try again later.")
+	p := service.NewProblem(http.StatusServiceUnavailable,
+		"The service that answers this, "+owner+", cannot be reached at the moment. Try again later.")
 	var dial *net.OpError
 	p.Retryable = r.Method == http.MethodGet || r.Header.Get("Idempotency-Key") != "" ||
 		errors.As(err, &dial) && dial.Op == "dial" || errors.Is(err, resilience.ErrOpen) || errors.Is(err, resilience.ErrRejected)

@@ -155,7 +155,8 @@ func TestRefusals(t *testing.T) {
 func TestPagesOfOthersGetNoToken(t *testing.T) {
 	t.Parallel()
 	r := start(t, "")
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.URL+"/token", strings.NewReader("grant_type="+issuer.GrantDevelopment+"&user=admin"))
+	form := strings.NewReader("grant_type=" + issuer.GrantDevelopment + "&user=admin")
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.URL+"/token", form)
 	require.NoError(t, err)
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Origin", "https://evil.example")

@@ -38,8 +38,16 @@ bench: ## ten runs of every benchmark, through benchstat
 	@$(GO) tool -modfile=tools/go.mod benchstat "$${TMPDIR:-/tmp}/mmf-bench.txt"
 
 .PHONY: demo
-demo: ## every scenario of the petstore, with its assertions, on embedded servers
-	@$(GO) run ./examples/petstore demo all
+demo: ## the petstore's stories, with their assertions, on embedded servers
+	@$(GO) run ./examples/petstore demo saga
+
+.PHONY: demo-servers
+demo-servers: tools ## the same stories on a private PostgreSQL, Redis and Apache Kafka
+	@$(BIN)/withservers -- sh -c 'if [ -z "$$MMF_TEST_KAFKA_BROKERS" ]; then \
+		echo "NOT RUN: the demo on real servers, for want of a Kafka broker"; exit 0; fi; \
+		export MMF_PETSTORE_DB_DSN=$$MMF_TEST_POSTGRES_DSN MMF_PETSTORE_REDIS_ADDR=$$MMF_TEST_REDIS_ADDR \
+			MMF_PETSTORE_KAFKA_BROKERS=$$MMF_TEST_KAFKA_BROKERS; \
+		$(GO) run ./examples/petstore demo saga --env servers'
 
 .PHONY: fmt
 fmt: $(LINT) ## format every Go file

@@ -138,6 +138,8 @@ func (d *DB) begin(ctx context.Context) (*conn, error) {
 		}
 	}
 	if err := c.control(ctx, "begin immediate"); err != nil {
+		// When ctx ends just now the driver may report that although the transaction has begun.
+		_ = c.control(context.WithoutCancel(ctx), "rollback")
 		d.writer.give(c)
 		return nil, fmt.Errorf("datasqlite: begin: %w", err)
 	}

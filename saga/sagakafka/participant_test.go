@@ -241,7 +241,7 @@ func TestConstructorsListEveryProblem(t *testing.T) {
 	_, err := sagakafka.NewParticipant(sagakafka.ParticipantConfig{}, nil,
 		sagakafka.On[int, int]("a", nil, nil), sagakafka.On("b", func(saga.Ctx, data.Tx, int) (int, error) { return 0, nil }, nil),
 		sagakafka.On("b", func(saga.Ctx, data.Tx, int) (int, error) { return 0, nil }, nil))
-	for _, problem := range []string{"Name", "Write", "database", `"a"`, `"b" is declared twice`} {
+	for _, problem := range []string{"the name", "Write", "database", `"a"`, `"b" is declared twice`} {
 		require.ErrorContains(t, err, problem)
 	}
 	_, err = sagakafka.NewCaller(sagakafka.CallerConfig{})

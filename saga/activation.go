@@ -202,7 +202,7 @@ func (a *activation) work(events []event) (leave bool) {
 		if err != nil {
 			return a.failed(err)
 		}
-		events, records = nil, nil
+		events = nil
 		if a.m.outcome != outcomeNone {
 			return true
 		}

@@ -26,7 +26,8 @@ type Config struct {
 	// TxConcurrency is how many transactional steps and dispatches run at once; keep it below the size of the database's
 	// connection pool. Default 4.
 	TxConcurrency int
-	// Grace is how long a stopping engine waits for running attempts before it cancels them. Default 10 s.
+	// Grace is how long a stopping engine waits for running attempts before it cancels them, and how long an attempt may keep
+	// its saga from a node that joined. An attempt cancelled so counts for nothing and is repeated there. Default 10 s.
 	Grace time.Duration
 	// MaxPayload bounds an input, a result and a signal, in bytes of JSON. Default 1 MiB.
 	MaxPayload int

@@ -48,11 +48,10 @@ type Outcome string
 
 // The terminal outcomes.
 const (
-	Completed          Outcome = "completed"
-	Compensated        Outcome = "compensated"
-	TerminatedByHand   Outcome = "terminated"
-	outcomeNone        Outcome = ""
-	outcomeParkedState         = "parked"
+	Completed        Outcome = "completed"
+	Compensated      Outcome = "compensated"
+	TerminatedByHand Outcome = "terminated"
+	outcomeNone      Outcome = ""
 )
 
 // Record is one entry of a saga's journal: insert-only, numbered from 1 without gaps. The whole state of a saga follows

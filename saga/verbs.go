@@ -69,8 +69,9 @@ func (e *Engine) Reply(ctx context.Context, q data.Querier, r Reply) error {
 	return err
 }
 
-// Cancel asks for compensation. It returns when the request is durable. The error matches [ErrPastPivot] when the saga only
-// goes forward, [ErrFinished] when it has ended; a saga whose pivot is under way decides for itself.
+// Cancel asks for compensation, also of a parked saga. It returns when the request is durable; one that meets the end of the
+// saga is moot. The error matches [ErrPastPivot] when the saga only goes forward, [ErrFinished] when it has ended; a saga
+// whose pivot is under way decides for itself.
 func (e *Engine) Cancel(ctx context.Context, id ID, actor, reason string) error {
 	ref, err := e.store.Lookup(ctx, id)
 	if err != nil {

@@ -31,7 +31,7 @@ type settings struct {
 	Tags     []string
 	Routes   []route
 	Ratio    float64
-	skipped  int //nolint:unused // that unexported fields are left alone is what is tested
+	skipped  int    //nolint:unused // that unexported fields are left alone is what is tested
 	Function func() `config:"-"`
 }
 

@@ -20,7 +20,8 @@ func (l *list) Set(s string) error { *l = append(*l, s); return nil }
 // shopFlags are the flags of commands that start a shop.
 func shopFlags(fs *flag.FlagSet) func() (shop.Options, error) {
 	env := fs.String("env", platform.EnvEmbedded, "`environment`: embedded (nothing else needed), servers (Postgres, Kafka, Redis), prod")
-	services := fs.String("services", "", "comma-separated `names` of the services of this process (default all: "+strings.Join(shop.Names(), ",")+")")
+	services := fs.String("services", "",
+		"comma-separated `names` of the services of this process (default all: "+strings.Join(shop.Names(), ",")+")")
 	data := fs.String("data", "", "`folder` that keeps what the embedded parts know (default: a temporary one, removed at the end)")
 	dir := fs.String("config", "", "`folder` with base.yaml and env/<env>.yaml instead of the built-in ones; changes are followed")
 	ports := fs.String("ports", "", "\"free\": each service takes a free port")

@@ -46,9 +46,6 @@ type (
 	pet struct {
 		Status string `json:"status"`
 	}
-	payment struct {
-		Status string `json:"status"`
-	}
 	delivery struct {
 		Status string `json:"status"`
 	}

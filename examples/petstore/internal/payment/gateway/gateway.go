@@ -140,6 +140,6 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if err != nil {
 		err = errors.Join(fmt.Errorf("gateway: %w", err), srv.Close())
 	}
-	<-ended
+	_ = <-ended //nolint:staticcheck // it is ErrServerClosed; what counts is that the goroutine has ended
 	return err
 }

@@ -41,6 +41,11 @@ bench: ## ten runs of every benchmark, through benchstat
 demo: ## the petstore's stories, with their assertions, on embedded servers
 	@$(GO) run ./examples/petstore demo saga
 
+.PHONY: first-run
+first-run: tools ## what a newcomer is promised: ready in 2 s, under 150 MB, Ctrl-C in 2 s with a report
+	@$(GO) build -o $(BIN)/petstore ./examples/petstore
+	@$(BIN)/firstrun $(BIN)/petstore
+
 .PHONY: demo-servers
 demo-servers: tools ## the same stories on a private PostgreSQL, Redis and Apache Kafka
 	@$(BIN)/withservers -- sh -c 'if [ -z "$$MMF_TEST_KAFKA_BROKERS" ]; then \
@@ -113,7 +118,7 @@ deadcode: ## functions that no program or test reaches
 # Our own small programs: go build decides whether there is anything to do.
 .PHONY: tools
 tools:
-	@$(GO) build -C tools -o $(BIN)/ ./withservers ./gotest ./consume ./rename
+	@$(GO) build -C tools -o $(BIN)/ ./withservers ./gotest ./consume ./rename ./firstrun
 
 # The linter takes minutes to build on a small machine, so it is kept; built aside and moved, since two makes may race.
 $(LINT):

@@ -51,7 +51,7 @@ type activation struct {
 	kept      []event // results that wait until the journal can be read
 }
 
-// flight is an attempt under way.
+// flight is an attempt under way. Its identity tells the attempt's result from that of one that was given up.
 type flight struct {
 	undo   bool
 	cancel context.CancelCauseFunc

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/marty-framework/mmf/data"
@@ -12,6 +13,7 @@ import (
 
 type attemptResult struct {
 	node    *node
+	flight  *flight // the attempt that it belongs to
 	undo    bool
 	attempt int
 	payload []byte
@@ -77,36 +79,46 @@ func (a *activation) launch(c Command) error {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(a.w.e.contextOf(a.w.steps, a.m))
-	a.inflight[c.node] = &flight{c.Undo, cancel}
+	f := &flight{undo: c.Undo, cancel: cancel}
+	a.inflight[c.node] = f
 	delete(a.suspects, c.Node)
 	result, info := a.m.nodes[c.node.id].result, a.infoFor(c)
 	a.w.actors.start(func() {
 		defer cancel(nil)
-		r := attemptResult{node: c.node, undo: c.Undo, attempt: c.Attempt}
+		r := attemptResult{node: c.node, flight: f, undo: c.Undo, attempt: c.Attempt}
 		select {
 		case a.w.sem <- struct{}{}:
-			defer func() { <-a.w.sem }()
 			r.void = !a.w.mayStart() || !a.w.open(a.lane) // much may have happened while it waited for its turn
 		case <-ctx.Done():
-			r.err = context.Cause(ctx)
-			r.void = true
+			r.void, r.err = true, context.Cause(ctx)
+			a.post(event{kind: evResult, result: r})
+			return
 		}
+		leave := sync.OnceFunc(func() { <-a.w.sem })
+		defer leave()
 		if r.void {
 			a.post(event{kind: evResult, result: r})
 			return
 		}
-		began := time.Now()
 		limited, stop := context.WithTimeout(ctx, c.node.timeout)
 		defer stop()
+		began := time.Now()
+		unwatch := a.watchAttempt(limited, info, r, began, leave)
 		r.payload, r.err = a.call(Ctx{limited, info}, c, nil, state, result)
-		if r.err != nil && limited.Err() != nil && ctx.Err() == nil {
-			r.err = fmt.Errorf("no result within %s: %w", c.node.timeout, r.err)
-		}
-		r.took = time.Since(began)
-		r.void = r.err != nil && errors.Is(context.Cause(ctx), errDraining)
-		a.post(event{kind: evResult, result: r})
+		unwatch()
+		a.report(ctx, limited, r, began)
 	})
 	return nil
+}
+
+// report hands the result of an attempt over. Nobody takes it when the attempt was given up meanwhile.
+func (a *activation) report(ctx, limited context.Context, r attemptResult, began time.Time) {
+	if r.err != nil && limited.Err() != nil && ctx.Err() == nil {
+		r.err = fmt.Errorf("no result within %s: %w", r.node.timeout, r.err)
+	}
+	r.took = time.Since(began)
+	r.void = r.err != nil && errors.Is(context.Cause(ctx), errDraining)
+	a.post(event{kind: evResult, result: r})
 }
 
 // call runs the user's function and contains its panics.
@@ -240,48 +252,6 @@ func (m *machine) endAfter(r Record) Outcome {
 	return outcomeNone
 }
 
-// failure says what a failed attempt means: try again, give the outcome up as unknown, or park.
-func (a *activation) failure(n *node, undo bool, err error, now time.Time) []Record {
-	ns := &a.m.nodes[n.id]
-	reason := truncate(err.Error(), 2000)
-	var reject *RejectError
-	refused := errors.As(err, &reject)
-	if refused {
-		reason = reject.Reason
-	}
-	failed, forgiven, budget := ns.failed+1, ns.forgiven, n.retry
-	if undo {
-		failed, forgiven, budget = ns.undoFailed+1, ns.undoForgiven, n.undoRetry
-	}
-	rec := Record{Kind: Failed, Node: n.name, Undo: undo, Attempt: failed, Reason: reason}
-	park := Record{Kind: Parked, Node: n.name, Reason: reason}
-	exhausted := failed-forgiven >= budget.Max
-	switch {
-	case undo && (exhausted || refused):
-		return []Record{rec, park}
-	case refused && n.class != compensatable && a.m.pivotDone():
-		return []Record{rec, park}
-	case refused:
-		return []Record{{Kind: Rejected, Node: n.name, Reason: reason}}
-	case !undo && a.m.dir == backward && n.class != pivot:
-		return []Record{a.lost(n, reason)}
-	case exhausted && n.class != compensatable, errors.Is(err, ErrTooLarge) && n.class != compensatable:
-		return []Record{rec, park}
-	case exhausted, errors.Is(err, ErrTooLarge):
-		return []Record{a.lost(n, reason)}
-	}
-	rec.Due = now.Add(budget.wait(failed - forgiven))
-	return []Record{rec}
-}
-
-// lost gives a step up: a transactional one rolled back and so had no effect, any other may have had one.
-func (a *activation) lost(n *node, reason string) Record {
-	if n.kind == kindTx {
-		return Record{Kind: Rejected, Node: n.name, Reason: reason}
-	}
-	return Record{Kind: Unknown, Node: n.name, Reason: reason}
-}
-
 func (a *activation) observe(r attemptResult) {
 	h := a.w.e.cfg.Hooks.Attempted
 	if h == nil {
@@ -303,11 +273,4 @@ func (a *activation) observe(r attemptResult) {
 		e.Outcome = "sent"
 	}
 	h(a.w.e.contextOf(a.w.ctx, a.m), e)
-}
-
-func truncate(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return s[:n] + "…"
 }

@@ -27,7 +27,9 @@ type Config struct {
 	// connection pool. Default 4.
 	TxConcurrency int
 	// Grace is how long a stopping engine waits for running attempts before it cancels them, and how long an attempt may keep
-	// its saga from a node that joined. An attempt cancelled so counts for nothing and is repeated there. Default 10 s.
+	// its saga from a node that joined. An attempt cancelled so counts for nothing and is repeated there. It is also how long
+	// an attempt may go on after its context ended, by its timeout or because the saga turned back, before it is given up;
+	// see [Hooks.Hung]. Default 10 s.
 	Grace time.Duration
 	// MaxPayload bounds an input, a result and a signal, in bytes of JSON. Default 1 MiB.
 	MaxPayload int
@@ -94,6 +96,10 @@ type Hooks struct {
 	Started func(ctx context.Context, e SagaEvent)
 	// Attempted is called after every attempt of a step, in either direction.
 	Attempted func(ctx context.Context, e AttemptEvent)
+	// Hung is called when an attempt of a step ignores its context and is given up, [Config.Grace] after that ended. It
+	// counts as failed and is repeated or compensated, while its function goes on: its result is dropped, its effect may still
+	// come, its goroutine is lost until it returns. Mend the function, or the callee, so that it ends with its context.
+	Hung func(ctx context.Context, e AttemptEvent)
 	// Finished is called when a saga reached a terminal outcome.
 	Finished func(ctx context.Context, e SagaEvent)
 	// Parked is called when a saga needs somebody's help.

@@ -122,6 +122,9 @@ func (a *activation) take(ev event) []Record {
 }
 
 func (a *activation) takeResult(r attemptResult) []Record {
+	if a.inflight[r.node] != r.flight {
+		return nil // of an attempt that was given up; what it still did is covered by its repetition or by the undo
+	}
 	delete(a.inflight, r.node)
 	if r.void || r.err != nil && a.w.steps.Err() != nil {
 		return nil // stopping: whoever owns the saga next repeats the attempt

@@ -2,6 +2,7 @@ package saga
 
 import (
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/marty-framework/mmf/data"
@@ -61,6 +62,7 @@ type node struct {
 	when    func(state any) bool
 	sleep   func(state any) time.Duration
 	signal  string
+	payload reflect.Type // of the signal
 	within  time.Duration
 	deliver func(state any, payload []byte) (any, error)
 }

@@ -3,6 +3,7 @@ package saga
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"time"
 )
 
@@ -19,6 +20,7 @@ type AwaitBuilder[S any] struct{ n AwaitNode[S] }
 // AwaitNode waits for a signal; see [Await].
 type AwaitNode[S any] struct {
 	name, signal string
+	payload      reflect.Type
 	deliver      func(S, []byte) (S, error)
 	within       time.Duration
 	onDeadline   []Node[S]
@@ -28,7 +30,7 @@ type AwaitNode[S any] struct {
 // saga compensates. A signal that arrives before its Await is kept. The node bears the signal's name; see
 // [AwaitBuilder.Named].
 func Await[S, D any](sig *Signal[D], fold func(*S, D) error) *AwaitBuilder[S] {
-	n := AwaitNode[S]{}
+	n := AwaitNode[S]{payload: reflect.TypeFor[D]()}
 	if sig != nil {
 		n.name, n.signal = sig.name, sig.name
 	}
@@ -59,7 +61,7 @@ func (a *AwaitBuilder[S]) Within(d time.Duration) *AwaitNode[S] {
 func (n *AwaitNode[S]) OnDeadline(nodes ...Node[S]) *AwaitNode[S] { n.onDeadline = nodes; return n }
 
 func (n *AwaitNode[S]) compile(b *builder, _ func(S)) *node {
-	out := b.add(&node{kind: kindAwait, name: n.name, signal: n.signal, within: n.within})
+	out := b.add(&node{kind: kindAwait, name: n.name, signal: n.signal, payload: n.payload, within: n.within})
 	switch {
 	case n.signal == "":
 		b.problem(n.name, "awaits a signal without a name")

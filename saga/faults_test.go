@@ -51,8 +51,8 @@ func (h *hooked) Beat(ctx context.Context, l saga.Lease) (time.Time, error) {
 	return h.Store.Beat(ctx, l)
 }
 
-func (h *hooked) Claim(ctx context.Context, l saga.Lease, ttl time.Duration) ([]saga.Lane, map[string]int, error) {
-	lanes, surplus, err := h.Store.Claim(ctx, l, ttl)
+func (h *hooked) Claim(ctx context.Context, l saga.Lease) ([]saga.Lane, map[string]int, error) {
+	lanes, surplus, err := h.Store.Claim(ctx, l)
 	if err == nil && h.afterClaim != nil {
 		err = h.afterClaim()
 	}

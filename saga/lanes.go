@@ -22,7 +22,7 @@ func (w *worker) adopt() (fresh []int64, surplus map[string]int, err error) {
 	defer w.lanesMu.Unlock()
 	ctx, cancel := context.WithTimeout(w.ctx, w.e.cfg.TTL/2)
 	defer cancel()
-	owned, surplus, err := w.e.store.Claim(ctx, w.lease, w.e.cfg.TTL)
+	owned, surplus, err := w.e.store.Claim(ctx, w.lease)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -21,14 +21,15 @@ type Store interface {
 	// from the recorded one is refused with an error that matches ErrShapeChanged.
 	Register(ctx context.Context, defs []DefInfo) error
 
-	// Join announces a new incarnation of a node that runs the given kinds and begins its lease.
-	Join(ctx context.Context, node string, kinds []string) (Lease, error)
+	// Join announces a new incarnation of a node that runs the given kinds and begins its lease, which ends ttl after its last
+	// beat, by the database's clock and whatever the TTL of other nodes is.
+	Join(ctx context.Context, node string, kinds []string, ttl time.Duration) (Lease, error)
 	// Beat prolongs the lease and returns the database's time.
 	Beat(ctx context.Context, l Lease) (time.Time, error)
-	// Claim fences nodes whose last beat is older than ttl by the database's clock, frees their lanes, and gives this node
-	// free lanes up to its fair share. It returns every lane that this node owns now, so that nothing is forgotten after a
-	// lost reply. Surplus is how many lanes of each kind it should release so that others get theirs.
-	Claim(ctx context.Context, l Lease, ttl time.Duration) (owned []Lane, surplus map[string]int, err error)
+	// Claim fences nodes whose last beat is older than their own TTL by the database's clock, frees their lanes, and gives this
+	// node free lanes up to its fair share. It returns every lane that this node owns now, so that nothing is forgotten after
+	// a lost reply. Surplus is how many lanes of each kind it should release so that others get theirs.
+	Claim(ctx context.Context, l Lease) (owned []Lane, surplus map[string]int, err error)
 	// Release gives lanes back. The node must not work for their sagas any more.
 	Release(ctx context.Context, l Lease, lanes []int64) error
 	// Leave releases every lane and ends the lease.
@@ -75,6 +76,7 @@ func (u UID) String() string { return uuidv7.ID(u).String() }
 type Lease struct {
 	Node  string
 	Epoch int64
+	TTL   time.Duration // after its last beat others take the node for dead
 }
 
 // DefInfo is what a store remembers of a definition.

@@ -39,7 +39,7 @@ type worker struct {
 // incarnate joins, works until the lease or ctx ends, and leaves.
 func (e *Engine) incarnate(ctx context.Context) error {
 	sent := time.Now()
-	lease, err := e.store.Join(ctx, e.cfg.Node, e.kinds())
+	lease, err := e.store.Join(ctx, e.cfg.Node, e.kinds(), e.cfg.TTL)
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ func ExerciseStore(t *testing.T, open func(t *testing.T) saga.Store) {
 		{"an id is taken once", (*fixture).anIDIsTakenOnce},
 		{"a fenced node writes nothing", (*fixture).aFencedNodeWritesNothing},
 		{"a beating node keeps its lanes", (*fixture).aBeatingNodeKeepsItsLanes},
+		{"a node is judged by its own TTL", (*fixture).aNodeIsJudgedByItsOwnTTL},
 		{"nodes share lanes fairly", (*fixture).nodesShareLanes},
 		{"two nodes never own one lane", (*fixture).twoNodesNeverOwnOneLane},
 		{"a step commits with its record", (*fixture).aStepCommitsWithItsRecord},
@@ -47,7 +48,10 @@ func ExerciseStore(t *testing.T, open func(t *testing.T) saga.Store) {
 	}
 }
 
-const ttl = 10 * time.Second
+const (
+	ttl   = 10 * time.Second
+	brief = 200 * time.Millisecond
+)
 
 type fixture struct {
 	*testing.T
@@ -62,10 +66,15 @@ func (f *fixture) register() {
 
 func (f *fixture) join(name string) (saga.Lease, []saga.Lane) {
 	f.Helper()
+	return f.joinFor(name, ttl)
+}
+
+func (f *fixture) joinFor(name string, ttl time.Duration) (saga.Lease, []saga.Lane) {
+	f.Helper()
 	f.register()
-	l, err := f.store.Join(f.Context(), name, []string{f.kind})
+	l, err := f.store.Join(f.Context(), name, []string{f.kind}, ttl)
 	require.NoError(f, err)
-	lanes, _, err := f.store.Claim(f.Context(), l, ttl)
+	lanes, _, err := f.store.Claim(f.Context(), l)
 	require.NoError(f, err)
 	return l, lanes
 }
@@ -189,13 +198,13 @@ func (f *fixture) anIDIsTakenOnce() {
 }
 
 func (f *fixture) aFencedNodeWritesNothing() {
-	one, lanes := f.join("one")
+	one, lanes := f.joinFor("one", brief)
 	w := f.newSaga("o1", lanes[0])
 	f.append(one, w)
 	two, none := f.join("two")
 	require.Empty(f, none)
-	time.Sleep(2 * time.Millisecond) // the store's clock is outside of every bubble
-	taken, _, err := f.store.Claim(f.Context(), two, time.Millisecond)
+	time.Sleep(brief + time.Millisecond) // the store's clock is outside of every bubble
+	taken, _, err := f.store.Claim(f.Context(), two)
 	require.NoError(f, err)
 	require.ElementsMatch(f, ids(lanes), ids(taken))
 	require.Greater(f, taken[0].Epoch, lanes[0].Epoch)
@@ -208,7 +217,7 @@ func (f *fixture) aFencedNodeWritesNothing() {
 	require.ErrorIs(f, err, saga.ErrFenced)
 	_, err = f.store.Beat(f.Context(), one)
 	require.ErrorIs(f, err, saga.ErrFenced)
-	_, _, err = f.store.Claim(f.Context(), one, ttl)
+	_, _, err = f.store.Claim(f.Context(), one)
 	require.ErrorIs(f, err, saga.ErrFenced)
 	require.Len(f, f.records(w.Ref.UID), 1)
 	require.Equal(f, []error{nil}, f.append(two, f.then(w, done(2, "a"))))
@@ -222,27 +231,45 @@ func (f *fixture) aBeatingNodeKeepsItsLanes() {
 		now, err := f.store.Beat(f.Context(), one)
 		require.NoError(f, err)
 		require.WithinDuration(f, before, now, time.Hour)
-		taken, _, err := f.store.Claim(f.Context(), two, ttl)
+		taken, _, err := f.store.Claim(f.Context(), two)
 		require.NoError(f, err)
 		require.Empty(f, taken)
 	}
 	f.append(one, f.newSaga("o1", lanes[0]))
 }
 
+// A node that others would take for dead by their own measure keeps its work, and its own measure is what ends it.
+func (f *fixture) aNodeIsJudgedByItsOwnTTL() {
+	patient, lanes := f.join("patient")
+	require.NotEmpty(f, lanes)
+	hasty, none := f.joinFor("hasty", brief)
+	require.Empty(f, none)
+	time.Sleep(brief + time.Millisecond) // the store's clock is outside of every bubble
+	none, _, err := f.store.Claim(f.Context(), hasty)
+	require.NoError(f, err)
+	require.Empty(f, none, "the patient one is not dead yet")
+	require.Equal(f, []error{nil}, f.append(patient, f.newSaga("o1", lanes[0])))
+	_, surplus, err := f.store.Claim(f.Context(), patient)
+	require.NoError(f, err)
+	require.Zero(f, surplus[f.kind], "the hasty one is dead and shares nothing")
+	_, err = f.store.Beat(f.Context(), hasty)
+	require.ErrorIs(f, err, saga.ErrFenced)
+}
+
 func (f *fixture) nodesShareLanes() {
 	one, lanes := f.join("one")
 	two, none := f.join("two")
 	require.Empty(f, none)
-	_, surplus, err := f.store.Claim(f.Context(), one, ttl)
+	_, surplus, err := f.store.Claim(f.Context(), one)
 	require.NoError(f, err)
 	half := len(lanes) / 2
 	require.Equal(f, map[string]int{f.kind: half}, surplus)
 	require.NoError(f, f.store.Release(f.Context(), one, ids(lanes[:half])))
-	got, _, err := f.store.Claim(f.Context(), two, ttl)
+	got, _, err := f.store.Claim(f.Context(), two)
 	require.NoError(f, err)
 	require.ElementsMatch(f, ids(lanes[:half]), ids(got))
 	require.NoError(f, f.store.Leave(f.Context(), two))
-	got, _, err = f.store.Claim(f.Context(), one, ttl)
+	got, _, err = f.store.Claim(f.Context(), one)
 	require.NoError(f, err)
 	require.ElementsMatch(f, ids(lanes), ids(got), "a claim tells all lanes of its node")
 	_, err = f.store.Beat(f.Context(), two)
@@ -256,13 +283,13 @@ func (f *fixture) twoNodesNeverOwnOneLane() {
 	var wg sync.WaitGroup
 	for n := range 8 {
 		wg.Go(func() {
-			l, err := f.store.Join(f.Context(), fmt.Sprint("n", n), []string{f.kind})
+			l, err := f.store.Join(f.Context(), fmt.Sprint("n", n), []string{f.kind}, ttl)
 			if err != nil {
 				f.Error(err)
 				return
 			}
 			for range 5 {
-				lanes, _, err := f.store.Claim(f.Context(), l, ttl)
+				lanes, _, err := f.store.Claim(f.Context(), l)
 				if err != nil && !data.Retryable(err) {
 					f.Error(err)
 				}

@@ -20,8 +20,8 @@ func parseUID(s string) (saga.UID, error) {
 }
 
 // Join announces an incarnation. Its name is new every time, so a lease is never taken up again.
-func (s *Store) Join(ctx context.Context, node string, kinds []string) (saga.Lease, error) {
-	l := saga.Lease{Node: node + "-" + strings.ToLower(rand.Text()[:8]), Epoch: 1}
+func (s *Store) Join(ctx context.Context, node string, kinds []string, ttl time.Duration) (saga.Lease, error) {
+	l := saga.Lease{Node: node + "-" + strings.ToLower(rand.Text()[:8]), Epoch: 1, TTL: ttl}
 	err := s.db.InTx(ctx, func(ctx context.Context, tx data.Tx) error {
 		now, err := s.now(ctx, tx)
 		if err != nil {
@@ -31,7 +31,7 @@ func (s *Store) Join(ctx context.Context, node string, kinds []string) (saga.Lea
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `insert into saga_beat (node, at) values ($1, $2)`, l.Node, now)
+		_, err = tx.Exec(ctx, `insert into saga_beat (node, at, ttl) values ($1, $2, $3)`, l.Node, now, ttl.Microseconds())
 		return err
 	})
 	return l, err
@@ -57,19 +57,19 @@ func (s *Store) Beat(ctx context.Context, l saga.Lease) (time.Time, error) {
 }
 
 type member struct {
-	node  string
-	kinds []string
-	at    int64
+	node    string
+	kinds   []string
+	at, ttl int64 // microseconds
 }
 
 // Claim fences the dead and takes the lanes that this node should have.
-func (s *Store) Claim(ctx context.Context, l saga.Lease, ttl time.Duration) (owned []saga.Lane, surplus map[string]int, err error) {
-	owned, surplus, err = s.claim(ctx, l, ttl)
+func (s *Store) Claim(ctx context.Context, l saga.Lease) (owned []saga.Lane, surplus map[string]int, err error) {
+	owned, surplus, err = s.claim(ctx, l)
 	if s.pg && data.KindOf(err) == data.KindTimeout && ctx.Err() == nil {
-		if err := s.evictZombies(ctx, ttl); err != nil {
+		if err := s.evictZombies(ctx, l.TTL); err != nil {
 			return nil, nil, err
 		}
-		return s.claim(ctx, l, ttl)
+		return s.claim(ctx, l)
 	}
 	return owned, surplus, err
 }
@@ -84,11 +84,11 @@ func (s *Store) evictZombies(ctx context.Context, ttl time.Duration) error {
 	return err
 }
 
-func (s *Store) claim(ctx context.Context, l saga.Lease, ttl time.Duration) (owned []saga.Lane, surplus map[string]int, err error) {
+func (s *Store) claim(ctx context.Context, l saga.Lease) (owned []saga.Lane, surplus map[string]int, err error) {
 	err = s.db.InTx(ctx, func(ctx context.Context, tx data.Tx) error {
 		owned, surplus = nil, map[string]int{}
 		if s.pg { // one claim at a time; a zombie's open transaction delays this one only so long
-			wait := min(500*time.Millisecond, ttl/8)
+			wait := min(500*time.Millisecond, l.TTL/8)
 			if _, err := tx.Exec(ctx, fmt.Sprintf(`set local lock_timeout = '%dms'`, wait.Milliseconds())); err != nil {
 				return err
 			}
@@ -96,7 +96,7 @@ func (s *Store) claim(ctx context.Context, l saga.Lease, ttl time.Duration) (own
 				return err
 			}
 		}
-		alive, err := s.bury(ctx, tx, l, ttl)
+		alive, err := s.bury(ctx, tx, l)
 		if err != nil {
 			return err
 		}
@@ -119,14 +119,16 @@ func (s *Store) claim(ctx context.Context, l saga.Lease, ttl time.Duration) (own
 	return owned, surplus, nil
 }
 
-// bury fences every node that has not beaten for ttl and frees its lanes. Removing the row is the fence: every write of a
+// bury fences every node that has not beaten for its own TTL and frees its lanes. A node of a version that did not tell its
+// TTL is judged by the one who asks. Removing the row is the fence: every write of a
 // node reads it in its own transaction.
-func (s *Store) bury(ctx context.Context, tx data.Tx, l saga.Lease, ttl time.Duration) ([]member, error) {
+func (s *Store) bury(ctx context.Context, tx data.Tx, l saga.Lease) ([]member, error) {
 	now, err := s.now(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := tx.Query(ctx, `select n.node, n.kinds, b.at from saga_node n join saga_beat b on b.node = n.node order by n.node`)
+	rows, err := tx.Query(ctx, `select n.node, n.kinds, b.at, coalesce(b.ttl, $1) from saga_node n
+		join saga_beat b on b.node = n.node order by n.node`, l.TTL.Microseconds())
 	if err != nil {
 		return nil, err
 	}
@@ -134,11 +136,11 @@ func (s *Store) bury(ctx context.Context, tx data.Tx, l saga.Lease, ttl time.Dur
 	if err := collect(rows, func() error {
 		var m member
 		var kinds string
-		if err := rows.Scan(&m.node, &kinds, &m.at); err != nil {
+		if err := rows.Scan(&m.node, &kinds, &m.at, &m.ttl); err != nil {
 			return err
 		}
 		m.kinds = strings.Split(kinds, "\n")
-		if m.at < now-ttl.Microseconds() && m.node != l.Node {
+		if m.at < now-m.ttl && m.node != l.Node {
 			dead = append(dead, m)
 		} else {
 			alive = append(alive, m)

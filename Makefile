@@ -37,6 +37,13 @@ bench: ## ten runs of every benchmark, through benchstat
 	@$(GO) test -run '^$$' -bench . -benchmem -count 10 $(PKG) | tee "$${TMPDIR:-/tmp}/mmf-bench.txt"
 	@$(GO) tool -modfile=tools/go.mod benchstat "$${TMPDIR:-/tmp}/mmf-bench.txt"
 
+# A server of its own, whatever the environment offers; the ratios come last, after what withservers has to say.
+.PHONY: bench-saga
+bench-saga: tools ## the same saga through MMF, DBOS, River and by hand, on one PostgreSQL (5 minutes); BENCHFLAGS='-only mmf,dbos -rounds 1'
+	@$(GO) build -C bench -o $(BIN)/bench-saga .
+	@env -u MMF_TEST_POSTGRES_DSN $(BIN)/withservers -only postgres -require -- $(BIN)/bench-saga $(BENCHFLAGS) | \
+		awk '/^ratio / { last = last $$0 "\n"; next } { print; fflush() } END { printf "%s", last }'
+
 .PHONY: demo
 demo: ## the petstore's stories, with their assertions, on embedded servers
 	@$(GO) run ./examples/petstore demo saga
@@ -58,6 +65,7 @@ demo-servers: tools ## the same stories on a private PostgreSQL, Redis and Apach
 fmt: $(LINT) ## format every Go file
 	@$(LINT) fmt ./...
 	@cd tools && $(LINT) fmt ./...
+	@cd bench && $(LINT) fmt ./...
 
 .PHONY: check
 check: lint tidy-check arch ## format, vet, staticcheck, linters, import table, budgets, docs, tidy modules, README code
@@ -69,21 +77,25 @@ lint: fmt-check vet golangci ## gofumpt, vet, staticcheck and the linters of .go
 fmt-check: $(LINT)
 	@$(LINT) fmt --diff ./...
 	@cd tools && $(LINT) fmt --diff ./...
+	@cd bench && $(LINT) fmt --diff ./...
 
 .PHONY: vet
 vet:
 	@$(GO) vet ./...
 	@$(GO) -C tools vet ./...
+	@$(GO) -C bench vet ./...
 
 .PHONY: golangci
 golangci: $(LINT)
 	@$(LINT) run ./...
 	@cd tools && $(LINT) run ./...
+	@cd bench && $(LINT) run ./...
 
 .PHONY: tidy-check
 tidy-check: ## go.mod and go.sum of each module are what "go mod tidy" would write
 	@$(GO) mod tidy -diff
 	@$(GO) -C tools mod tidy -diff
+	@$(GO) -C bench mod tidy -diff
 
 .PHONY: arch
 arch: ## the import table, dependency budgets, comments on exported symbols, README code

@@ -8,7 +8,7 @@
 //     the engine that carries it out or takes it back
 //   - saga/sagapg, saga/sagasqlite: stores of the engine
 //   - saga/sagakafka: steps that another service carries out, over Kafka
-//   - saga/sagatest: explore a saga under faults in a unit test
+//   - saga/sagatest: what every store must do
 //
 // # Data and events
 //
@@ -22,13 +22,16 @@
 //
 //   - [github.com/marty-framework/mmf/service]: HTTP with a policy on every route, admin port, drain in phases
 //   - [github.com/marty-framework/mmf/observability]: logs, traces, metrics and health that agree with each other
-//   - [github.com/marty-framework/mmf/resilience]: named policies: breaker, retry, timeout, bulkhead, hedge, fallback
+//   - [github.com/marty-framework/mmf/resilience]: named policies: breaker, retry, timeout, bulkhead, fallback;
+//     resilience/resiliencehttp: the same around an HTTP client
 //   - [github.com/marty-framework/mmf/config]: layered, typed, validated values that reload; config/flags: feature flags
-//   - [github.com/marty-framework/mmf/security]: principals, authentication, authorization, limits
+//   - [github.com/marty-framework/mmf/security]: principals, authentication, authorization, limits;
+//     security/oidc: tokens of an OpenID Connect issuer; security/ratelimit: counts in the process or in Redis;
+//     security/securityhttp: a service's own token on its calls
 //
 // # Names
 //
 // A package that ends in fx wires its family into go.uber.org/fx and nothing else does; every constructor works by hand.
-// Endings in test, otel, http, pg, sqlite and kafka name test kits, telemetry bridges, transports and adapters. Imports go
-// from the adapters down to the cores and never back, which internal/archtest keeps.
+// Endings in test, http, pg, sqlite and kafka name test kits, transports and adapters. Imports go from the adapters down
+// to the cores and never back, which internal/archtest keeps.
 package mmf

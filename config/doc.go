@@ -12,7 +12,7 @@
 //	store, err := config.Load(ctx, defaults, config.Options{
 //		Files:     []config.File{{Path: "config/base.yaml"}, {Path: "config/env/prod.yaml"}},
 //		EnvPrefix: "SHOP_",                                  // SHOP_DB_DSN
-//		Overrides: flags.Args(),                             // http.timeout=2s
+//		Overrides: os.Args[1:],                            // http.timeout=2s
 //	})
 //	…
 //	timeout := store.Get().HTTP.Timeout

@@ -1,7 +1,8 @@
 // Package data is the vocabulary in which services talk to their databases and to each other: transactions that look
 // the same on every engine, classified errors, named sources, and events.
 //
-//	err := db.InTx(ctx, func(ctx context.Context, tx data.Tx) error {
+//	db, err := datasqlite.Open(ctx, datasqlite.Config{Path: "pets.db"}) // or datapg.Open; box is an outbox.Outbox
+//	err = db.InTx(ctx, func(ctx context.Context, tx data.Tx) error {
 //		n, err := tx.Exec(ctx, "update pets set owner = $1 where id = $2 and owner is null", buyer, pet)
 //		if err != nil {
 //			return err // rolls back

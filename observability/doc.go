@@ -22,7 +22,9 @@
 // Inside a handler: tel.Log(ctx).Info("pet found"), and [Do] for a span, a duration and an error in one call.
 //
 // What it does not do: it links no OTLP exporter (gRPC doubles a binary; pass exporters in [Config.SpanExporters]), it
-// stores no telemetry, and it does not carry W3C baggage.
+// stores no telemetry, and it does not carry W3C baggage. Package service uses it by itself; the other packages know
+// nothing of it and tell what they do through their Hooks (saga.Hooks, outbox.Hooks, kafka.Hooks, resilience.Hooks and so
+// on), which the application fills with what it wants to log and count: a saga engine without hooks writes no line.
 //
 // Failure semantics: telemetry never fails the work it watches. Spans that cannot be exported are dropped by the
 // exporter's queue; a log line that cannot be written is lost; a panic passes through [Telemetry.Middleware] and [Do]

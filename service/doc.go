@@ -18,6 +18,24 @@
 //	defer stop()
 //	err = svc.Run(ctx)
 //
+// A route for callers who are known needs [Deps].Authenticator, such as an oidc.Verifier, and a policy such as
+// security.Authenticated(). What else runs in the process, such as a saga engine or a relay, is added with [Service.Add]:
+//
+//	err = svc.Add(service.Component{Name: "sagas", Run: engine.Run})
+//
+// # Errors
+//
+// A handler returns its error and [WriteError] has the table of what becomes of it. Errors of the application and of
+// packages that are not in the table are 500 until [Config.MapError] knows them, for example saga.ErrConflict, which most
+// services want to be 409:
+//
+//	MapError: func(err error) *service.Problem {
+//		if errors.Is(err, saga.ErrConflict) {
+//			return service.NewProblem(http.StatusConflict, "This id was used for another order.")
+//		}
+//		return nil // the table decides
+//	}
+//
 // # Order around a handler
 //
 // Telemetry, recover, drain, the route's deadline, authenticate, authorise, rate limit, body limit, handler. /healthz
@@ -27,7 +45,9 @@
 //
 // [Service.Run] returns when its context ends or a component fails, after: not ready → linger (load balancers notice) →
 // stop ingress (listeners close, requests in flight finish) → finish work → flush telemetry → close clients. Each phase
-// has a budget of its own, so a slow one does not eat the next; what overran is in the [Report].
+// has a budget of its own, so a slow one does not eat the next; what overran is in the [Report]. The linger, 3 s by default, is
+// always spent: where nobody balances, such as on a developer's machine, set [DrainBudget].Linger to -1 and Ctrl-C does
+// not wait.
 //
 // # What it does not do
 //

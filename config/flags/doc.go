@@ -4,10 +4,15 @@
 //
 //	set, err := flags.Load(ctx, flags.Options{Files: []string{"config/flags.json"}})
 //	…
+//	go set.Run(ctx) // follows the file; without it the flags stay as they were loaded
 //	express := flags.Bool(set, "express_order_processing", true)
 //	…
 //	ctx = flags.WithSubject(ctx, customer.ID, map[string]any{"role": "premium"})
 //	if express.Get(ctx) { … }
+//
+// The smallest file with a flag that this reads:
+//
+//	{"flags": {"express_order_processing": {"state": "ENABLED", "variants": {"on": true, "off": false}, "defaultVariant": "on"}}}
 //
 // # The part of the schema that is understood
 //

@@ -5,6 +5,7 @@
 //
 //	client, err := kafka.NewClient(kafka.Config{Brokers: []string{"localhost:9092"}})
 //	err = client.EnsureTopics(ctx, kafka.Topic{Name: "order.events", Partitions: 3, DLQ: true})
+//	relay, err := outbox.NewRelay(outbox.RelayConfig{}, box, db, client) // client is the outbox's Publisher
 //
 //	consumer, err := kafka.NewConsumer(kafka.ConsumerConfig{
 //		Config: kafka.Config{Brokers: []string{"localhost:9092"}},

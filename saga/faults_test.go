@@ -81,8 +81,8 @@ func (h *hooked) Load(ctx context.Context, sagas []saga.UID) ([]saga.History, er
 	return h.Store.Load(ctx, sagas)
 }
 
-func (h *hooked) Mail(ctx context.Context, lanes []int64, limit int) ([]saga.Mail, error) {
-	mail, err := h.Store.Mail(ctx, lanes, limit)
+func (h *hooked) Mail(ctx context.Context, lanes []int64, after int64, limit int) ([]saga.Mail, error) {
+	mail, err := h.Store.Mail(ctx, lanes, after, limit)
 	if err == nil && h.afterMail != nil {
 		h.afterMail(mail)
 	}

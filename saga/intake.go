@@ -31,51 +31,62 @@ func (w *worker) intake() {
 	}
 }
 
+// lookLimit is how much is read at once.
 const lookLimit = 500
 
+// look delivers mail and due timers: all of them, page by page, so that what cannot be worked off does not hide the rest.
 func (w *worker) look() error {
 	lanes := w.openLanes()
 	if len(lanes) == 0 {
 		return nil
 	}
-	for {
-		w.mu.Lock()
-		for _, id := range w.mailGone { // deleted before this look began, so it cannot see them any more
-			delete(w.mailSeen, id)
-		}
-		w.mailGone = nil
-		w.mu.Unlock()
-		mail, err := w.e.store.Mail(w.ctx, lanes, lookLimit)
+	for after, n := int64(0), lookLimit; n == lookLimit; {
+		mail, err := w.lookForMail(lanes, after)
 		if err != nil {
 			return err
 		}
-		fresh := 0
-		for _, m := range mail {
-			w.mu.Lock()
-			_, seen := w.mailSeen[m.ID]
-			w.mailSeen[m.ID] = struct{}{}
-			w.mu.Unlock()
-			if seen {
-				continue
-			}
-			if w.deliver(m.Saga, m.Lane, event{kind: evMail, mail: m}) {
-				fresh++
-			} else {
-				w.forgetMail(m.ID)
-			}
-		}
-		if len(mail) < lookLimit || fresh == 0 {
-			break
+		if n = len(mail); n > 0 {
+			after = mail[n-1].ID
 		}
 	}
-	due, err := w.e.store.Due(w.ctx, lanes, lookLimit)
-	if err != nil {
-		return err
-	}
-	for _, r := range due {
-		w.deliver(r.UID, r.Lane, event{kind: evWake})
+	var after Timer
+	for n := lookLimit; n == lookLimit; {
+		due, err := w.e.store.Due(w.ctx, lanes, after, lookLimit)
+		if err != nil {
+			return err
+		}
+		for _, t := range due {
+			w.deliver(t.Ref.UID, t.Ref.Lane, event{kind: evWake})
+		}
+		if n = len(due); n > 0 {
+			after = due[n-1]
+		}
 	}
 	return nil
+}
+
+// lookForMail reads one page and delivers what has not been handed out yet.
+func (w *worker) lookForMail(lanes []int64, after int64) ([]Mail, error) {
+	w.mu.Lock()
+	for _, id := range w.mailGone { // deleted before this look began, so it cannot see them any more
+		delete(w.mailSeen, id)
+	}
+	w.mailGone = nil
+	w.mu.Unlock()
+	mail, err := w.e.store.Mail(w.ctx, lanes, after, lookLimit)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range mail {
+		w.mu.Lock()
+		_, seen := w.mailSeen[m.ID]
+		w.mailSeen[m.ID] = struct{}{}
+		w.mu.Unlock()
+		if !seen && !w.deliver(m.Saga, m.Lane, event{kind: evMail, mail: m}) {
+			w.forgetMail(m.ID)
+		}
+	}
+	return mail, nil
 }
 
 // forgetMail makes the next look hand mail out again, if it still stands in the store.

@@ -54,14 +54,15 @@ type Store interface {
 	List(ctx context.Context, limit int) ([]Ref, error)
 	// Recoverable returns live sagas of the lanes that are not asleep, ordered by UID, after the given one.
 	Recoverable(ctx context.Context, lanes []int64, after UID, limit int) ([]Ref, error)
-	// Due returns sleeping sagas of the lanes whose timer is due by the database's clock.
-	Due(ctx context.Context, lanes []int64, limit int) ([]Ref, error)
+	// Due returns sleeping sagas of the lanes whose timer is due by the database's clock, ordered by Due and then UID, after
+	// the given one; the zero Timer is before all.
+	Due(ctx context.Context, lanes []int64, after Timer, limit int) ([]Timer, error)
 
 	// Post leaves mail for a live saga, in the caller's transaction if q is one. Mail with the same saga, kind, name and
 	// dedupe key is kept once. An error matches ErrFinished when the saga is not live.
 	Post(ctx context.Context, q data.Querier, m Mail) error
-	// Mail returns mail for the lanes, oldest first.
-	Mail(ctx context.Context, lanes []int64, limit int) ([]Mail, error)
+	// Mail returns mail for the lanes, ordered by ID, after the given one.
+	Mail(ctx context.Context, lanes []int64, after int64, limit int) ([]Mail, error)
 	// DropMail removes mail that nobody can use any more.
 	DropMail(ctx context.Context, ids []int64) error
 }
@@ -99,6 +100,12 @@ type Ref struct {
 	Kind      string // name@version
 	Lane      int64
 	InputHash string
+}
+
+// Timer is a sleeping saga and when it is to wake.
+type Timer struct {
+	Ref Ref
+	Due time.Time
 }
 
 // History is a saga with its journal, in order.

@@ -39,6 +39,7 @@ func ExerciseStore(t *testing.T, open func(t *testing.T) saga.Store) {
 		{"create in the caller's transaction", (*fixture).createInTx},
 		{"the end forgets the small tables", (*fixture).theEndForgets},
 		{"pages of recoverable sagas", (*fixture).pages},
+		{"pages of mail and of timers", (*fixture).pagesOfWork},
 		{"many writers at once", (*fixture).manyWriters},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -352,10 +353,10 @@ func (f *fixture) sleepAndWake() {
 		require.NoError(f, err)
 		return len(refs)
 	}
-	due := func() []saga.Ref {
-		refs, err := f.store.Due(f.Context(), ids(lanes), 10)
+	due := func() []saga.Timer {
+		timers, err := f.store.Due(f.Context(), ids(lanes), saga.Timer{}, 10)
 		require.NoError(f, err)
-		return refs
+		return timers
 	}
 	require.Equal(f, 1, recoverable())
 	sleep := f.then(w)
@@ -365,7 +366,7 @@ func (f *fixture) sleepAndWake() {
 	require.Empty(f, due())
 	sleep.Sleep = time.Now().Add(-time.Second)
 	f.append(l, sleep)
-	require.Equal(f, []saga.Ref{w.Ref}, due())
+	require.Equal(f, []saga.Timer{{Ref: w.Ref, Due: sleep.Sleep.Truncate(time.Microsecond).UTC()}}, due())
 	wake := f.then(w, done(2, "a"))
 	wake.Wake = true
 	f.append(l, wake)
@@ -387,7 +388,7 @@ func (f *fixture) mail() {
 	for range 2 {
 		require.NoError(f, f.store.Post(f.Context(), f.store.DB(), plain))
 	}
-	got, err := f.store.Mail(f.Context(), ids(lanes), 10)
+	got, err := f.store.Mail(f.Context(), ids(lanes), 0, 10)
 	require.NoError(f, err)
 	require.Len(f, got, 3, "one with a key, two without")
 	m.ID, m.Lane = got[0].ID, w.Ref.Lane
@@ -396,7 +397,7 @@ func (f *fixture) mail() {
 	taken.MailDone = []int64{got[0].ID}
 	f.append(l, taken)
 	require.NoError(f, f.store.DropMail(f.Context(), []int64{got[1].ID}))
-	got, err = f.store.Mail(f.Context(), ids(lanes), 10)
+	got, err = f.store.Mail(f.Context(), ids(lanes), 0, 10)
 	require.NoError(f, err)
 	require.Len(f, got, 1)
 	m.Saga = saga.UID{9}
@@ -419,7 +420,7 @@ func (f *fixture) createInTx() {
 	require.Empty(f, f.records(w.Ref.UID))
 	require.NoError(f, create(nil))
 	require.Len(f, f.records(w.Ref.UID), 1)
-	got, err := f.store.Mail(f.Context(), ids(lanes), 10)
+	got, err := f.store.Mail(f.Context(), ids(lanes), 0, 10)
 	require.NoError(f, err)
 	require.Len(f, got, 1)
 	require.Equal(f, saga.MailStart, got[0].Kind)
@@ -446,7 +447,7 @@ func (f *fixture) theEndForgets() {
 	live, err := f.store.List(f.Context(), 10)
 	require.NoError(f, err)
 	require.Empty(f, live)
-	mail, err := f.store.Mail(f.Context(), ids(lanes), 10)
+	mail, err := f.store.Mail(f.Context(), ids(lanes), 0, 10)
 	require.NoError(f, err)
 	require.Empty(f, mail)
 	require.ErrorIs(f, f.store.Post(f.Context(), f.store.DB(), saga.Mail{Saga: w.Ref.UID, Kind: saga.MailCancel}), saga.ErrFinished)
@@ -477,6 +478,48 @@ func (f *fixture) pages() {
 		after = refs[len(refs)-1].UID
 	}
 	require.Empty(f, want)
+}
+
+func (f *fixture) pagesOfWork() {
+	l, lanes := f.join("one")
+	const sagas = 25
+	due := time.UnixMicro(1_700_000_000_000_000).UTC()
+	for i := range sagas {
+		w := f.newSaga(fmt.Sprint("o", i), lanes[i%len(lanes)])
+		f.append(l, w)
+		w = f.then(w)
+		w.Sleep = due.Add(time.Duration(i%3) * time.Second) // many at the same time
+		f.append(l, w)
+		require.NoError(f, f.store.Post(f.Context(), f.store.DB(), saga.Mail{Saga: w.Ref.UID, Kind: saga.MailSignal, Name: "go"}))
+	}
+	letters := map[saga.UID]bool{}
+	for after := int64(0); ; {
+		mail, err := f.store.Mail(f.Context(), ids(lanes), after, 4)
+		require.NoError(f, err)
+		if len(mail) == 0 {
+			break
+		}
+		for _, m := range mail {
+			require.Greater(f, m.ID, after)
+			after = m.ID
+			letters[m.Saga] = true
+		}
+	}
+	require.Len(f, letters, sagas)
+	woken := map[saga.UID]bool{}
+	for after := (saga.Timer{}); ; {
+		timers, err := f.store.Due(f.Context(), ids(lanes), after, 4)
+		require.NoError(f, err)
+		if len(timers) == 0 {
+			break
+		}
+		for _, t := range timers {
+			require.False(f, woken[t.Ref.UID], "each once")
+			require.False(f, t.Due.Before(after.Due))
+			after, woken[t.Ref.UID] = t, true
+		}
+	}
+	require.Len(f, woken, sagas)
 }
 
 func (f *fixture) manyWriters() {

@@ -24,10 +24,10 @@ func (s *Store) Post(ctx context.Context, q data.Querier, m saga.Mail) error {
 	return err
 }
 
-// Mail returns mail for lanes, oldest first.
-func (s *Store) Mail(ctx context.Context, lanes []int64, limit int) ([]saga.Mail, error) {
+// Mail returns a page of mail for lanes.
+func (s *Store) Mail(ctx context.Context, lanes []int64, after int64, limit int) ([]saga.Mail, error) {
 	rows, err := s.db.Query(ctx, s.sql(`select id, uid, lane, kind, name, coalesce(dedupe, ''), payload, rejected, actor, reason
-		from saga_mail where lane = {any:$1} order by id limit $2`), s.ints(lanes), limit)
+		from saga_mail where lane = {any:$1} and id > $2 order by id limit $3`), s.ints(lanes), after, limit)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -201,14 +202,36 @@ func (s *Store) Recoverable(ctx context.Context, lanes []int64, after saga.UID, 
 		order by a.uid limit $3`, s.ints(lanes), s.uid(after), limit)
 }
 
-// Due returns sleeping sagas whose time has come.
-func (s *Store) Due(ctx context.Context, lanes []int64, limit int) ([]saga.Ref, error) {
-	const q = `select k.uid, k.id, k.kind, k.lane, k.input_hash from saga_timer t join saga_key k on k.uid = t.uid
-		where t.lane = {any:$1} and t.due <= $3 order by t.due limit $2`
-	if s.pg {
-		return s.refs(ctx, strings.Replace(q, "$3", "(extract(epoch from clock_timestamp()) * 1000000)::bigint", 1), s.ints(lanes), limit)
+// Due returns a page of sleeping sagas whose time has come.
+func (s *Store) Due(ctx context.Context, lanes []int64, after saga.Timer, limit int) ([]saga.Timer, error) {
+	from := int64(math.MinInt64)
+	if !after.Due.IsZero() {
+		from = after.Due.UnixMicro()
 	}
-	return s.refs(ctx, q, s.ints(lanes), limit, time.Now().UnixMicro())
+	q := `select k.uid, k.id, k.kind, k.lane, k.input_hash, t.due from saga_timer t join saga_key k on k.uid = t.uid
+		where t.lane = {any:$1} and t.due <= $5 and (t.due, t.uid) > ($2, $3) order by t.due, t.uid limit $4`
+	args := []any{s.ints(lanes), from, s.uid(after.Ref.UID), limit}
+	if s.pg {
+		q = strings.Replace(q, "$5", "(extract(epoch from clock_timestamp()) * 1000000)::bigint", 1)
+	} else {
+		args = append(args, time.Now().UnixMicro())
+	}
+	rows, err := s.db.Query(ctx, s.sql(q), args...)
+	if err != nil {
+		return nil, err
+	}
+	var out []saga.Timer
+	err = collect(rows, func() error {
+		var t saga.Timer
+		var due int64
+		if err := rows.Scan(uidScanner{&t.Ref.UID}, &t.Ref.ID, &t.Ref.Kind, &t.Ref.Lane, &t.Ref.InputHash, &due); err != nil {
+			return err
+		}
+		t.Due = time.UnixMicro(due).UTC()
+		out = append(out, t)
+		return nil
+	})
+	return out, err
 }
 
 func (s *Store) refs(ctx context.Context, query string, args ...any) ([]saga.Ref, error) {

@@ -43,7 +43,8 @@ const pictureStyle = `
 --try:#c96a00;--tryc:#fff5d9;--bad:#c92a2a;--badc:#ffecec;--took:#862e9c;--tookc:#f9ecfc;--on:#fff;
 font-family:system-ui,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
 @media (prefers-color-scheme:dark){.mmf-saga{--ground:#10141d;--card:#1a202c;--rim:#394356;--text:#e8ecf4;--muted:#98a4b9;--way:#67748c;
---panel:#151a25;--undo:#f59f4a;--pivot:#f06595;--step:#7c93f5;--tx:#38c5b3;--remote:#ab8df5;--publish:#4db6e8;--wait:#e0a84a;--ok:#51cf66;--okc:#13291b;--now:#4dabf7;
+--panel:#151a25;--undo:#f59f4a;--pivot:#f06595;--step:#7c93f5;--tx:#38c5b3;--remote:#ab8df5;--publish:#4db6e8;--wait:#e0a84a;
+--ok:#51cf66;--okc:#13291b;--now:#4dabf7;
 --nowc:#11273b;--try:#fcb545;--tryc:#2f2410;--bad:#ff7b7b;--badc:#351a1d;--took:#d58be8;--tookc:#2a1a31;--on:#10141d}}
 .mmf-saga .ground{fill:var(--ground)}
 .mmf-saga text{fill:var(--text)}

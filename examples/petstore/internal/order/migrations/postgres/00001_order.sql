@@ -1,4 +1,4 @@
--- One set for both engines. Times are microseconds since 1970, money is cents. orders is what order_events add up to.
+-- Times are microseconds since 1970, money is cents. orders is what order_events add up to.
 
 -- +goose Up
 create table orders (

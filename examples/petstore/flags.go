@@ -23,7 +23,7 @@ func shopFlags(fs *flag.FlagSet) func() (shop.Options, error) {
 	services := fs.String("services", "",
 		"comma-separated `names` of the services of this process (default all: "+strings.Join(shop.Names(), ",")+")")
 	data := fs.String("data", "", "`folder` that keeps what the embedded parts know (default: a temporary one, removed at the end)")
-	dir := fs.String("config", "", "`folder` with base.yaml and env/<env>.yaml instead of the built-in ones; changes are followed")
+	dir := fs.String("config", "", "`folder` with base.yaml, env/<env>.yaml and flags.json instead of the built-in ones; changes are followed")
 	ports := fs.String("ports", "", "\"free\": each service takes a free port")
 	base := fs.Int("port-base", -1, "edge's `port`, the others follow; 0 is the same as --ports free")
 	logLevel := fs.String("log-level", "", "debug, info, warn or error (setting obs.log_level)")

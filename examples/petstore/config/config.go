@@ -8,8 +8,11 @@ import (
 	"path/filepath"
 )
 
-//go:embed base.yaml env/*.yaml
+//go:embed base.yaml env/*.yaml flags.json
 var files embed.FS
+
+// Flags are the built-in feature flags.
+func Flags() ([]byte, error) { return files.ReadFile("flags.json") }
 
 // Unpack writes the files into dir, for somebody who wants to change them, and for the loader, which reads folders.
 func Unpack(dir string) error {

@@ -24,7 +24,7 @@ func Build(ctx context.Context, s *platform.Service) error {
 	pets := adapters.SQL{}
 	catalog := app.New(pets, s.Outbox.Write)
 	return errors.Join(
-		s.Shell.Handle(api.Routes(s.DB, pets)...),
+		s.Shell.Handle(api.Routes(s.DB, pets, platform.Ask(s.Flags.PremiumFilters))...),
 		s.Participate(ctx, platform.TopicCatalogCommands, sagakafka.On(platform.CommandReservePet,
 			func(c saga.Ctx, tx data.Tx, cmd platform.ReservePet) (platform.PetReserved, error) {
 				reserved, err := catalog.Reserve(c, tx, cmd)

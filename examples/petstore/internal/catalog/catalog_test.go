@@ -96,12 +96,15 @@ func TestReserveReleaseSell(t *testing.T) {
 				app.PetReserved + " " + bubbles, app.PetReleased + " " + bubbles, app.PetReserved + " " + bubbles, app.PetSold + " " + bubbles,
 			}, r.events)
 
-			found, err := adapters.SQL{}.List(t.Context(), r.db, "", "available")
+			found, err := adapters.SQL{}.List(t.Context(), r.db, app.Filter{Status: "available"})
 			require.NoError(t, err)
 			require.Len(t, found, 4)
-			found, err = adapters.SQL{}.List(t.Context(), r.db, "fish", "")
+			found, err = adapters.SQL{}.List(t.Context(), r.db, app.Filter{Category: "fish"})
 			require.NoError(t, err)
 			require.Len(t, found, 1)
+			found, err = adapters.SQL{}.List(t.Context(), r.db, app.Filter{MaxPriceCents: 15000})
+			require.NoError(t, err)
+			require.Len(t, found, 2, "the bound itself is within")
 		})
 	}
 }

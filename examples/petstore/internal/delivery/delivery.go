@@ -20,6 +20,7 @@ func Build(ctx context.Context, s *platform.Service) error {
 	live := s.Platform.Config
 	deliveries, err := app.New(app.Config{
 		Topic: platform.TopicDeliveryEvents, Capacity: func() int { return live.Get().Delivery.SlotsPerDay },
+		Full: platform.Ask(s.Flags.NoSlots),
 	}, adapters.SQL{}, s.Outbox)
 	if err != nil {
 		return err

@@ -36,7 +36,10 @@ func Build(_ context.Context, s *platform.Service) error {
 	if err != nil {
 		return err
 	}
-	pages, err := NewPages(PagesConfig{Upstreams: upstreams, Client: client, Sessions: NewSessions(s.Redis, s.Settings.Redis.Prefix)})
+	pages, err := NewPages(PagesConfig{
+		Upstreams: upstreams, Client: client, Sessions: NewSessions(s.Redis, s.Settings.Redis.Prefix),
+		Live: platform.Ask(s.Flags.RealTimeOrderUpdates),
+	})
 	if err != nil {
 		return err
 	}

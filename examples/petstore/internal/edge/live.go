@@ -41,6 +41,10 @@ func (p *Pages) Run(ctx context.Context) error {
 // live streams an order's frames as server-sent events: first those that have happened, then each as it happens. The event "end" says
 // that there will be no more. A browser that connects again says which frame was its last.
 func (p *Pages) live(v *visit) error {
+	if !p.liveFor(v.Context(), v.user) { // a script asks here: it gets no page
+		service.WriteError(v.w, v.Request, service.NewProblem(http.StatusNotFound, "Live updates are switched off: read the order's page instead."))
+		return nil
+	}
 	id := v.PathValue("id")
 	_, frames, err := p.progress(v.Context(), v, id)
 	if err != nil {
@@ -99,6 +103,9 @@ func (p *Pages) follow(ctx context.Context, v *visit, id string, frames []Frame,
 		case <-p.streams.stop:
 			return
 		case <-poll.C:
+		}
+		if !p.liveFor(ctx, v.user) {
+			return // the browser asks again and learns why
 		}
 		order, err := p.api.order(ctx, v.token, id)
 		if err != nil || same(order, before) {

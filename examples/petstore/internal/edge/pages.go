@@ -14,11 +14,13 @@ import (
 	"github.com/marty-framework/mmf/service"
 )
 
-// PagesConfig is what the pages need. All fields are required.
+// PagesConfig is what the pages need. All fields but Live are required.
 type PagesConfig struct {
 	Upstreams Upstreams
 	Client    *http.Client
 	Sessions  *Sessions
+	// Live says whether a visitor may watch an order live; other pages ask now and then. Nil: everybody may.
+	Live func(ctx context.Context, user string) bool
 }
 
 // Pages is the storefront: server-rendered, usable without scripts, which only make an order's progress visible as it happens.
@@ -29,6 +31,7 @@ type Pages struct {
 	templates map[string]*template.Template
 	assets    *assets
 	streams   *streams
+	liveFor   func(ctx context.Context, user string) bool
 }
 
 // NewPages makes the storefront.
@@ -41,9 +44,12 @@ func NewPages(cfg PagesConfig) (*Pages, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Live == nil {
+		cfg.Live = func(context.Context, string) bool { return true }
+	}
 	return &Pages{
 		api: &backend{upstreams: cfg.Upstreams, client: cfg.Client}, sessions: cfg.Sessions,
-		templates: templates, assets: files, streams: newStreams(),
+		templates: templates, assets: files, streams: newStreams(), liveFor: cfg.Live,
 	}, nil
 }
 

@@ -52,6 +52,7 @@ func Build(ctx context.Context, s *platform.Service) error {
 	orders := &app.Orders{
 		DB: s.DB, Store: store, Engine: engine, Saga: def,
 		Catalog: adapters.Catalog{URL: catalogURL, Client: client},
+		Paying:  platform.Ask(s.Flags.PaymentProcessing),
 		MaxOpen: func() int { return live.Get().Limits.MaxOrdersPerCustomer },
 	}
 	return errors.Join(

@@ -73,7 +73,7 @@ func simulate(ctx context.Context, s *platform.Service) (url, key string, err er
 		db = own
 	}
 	key = rand.Text()
-	g, err := gateway.New(gateway.Config{APIKey: key}, db)
+	g, err := gateway.New(gateway.Config{APIKey: key, Decline: platform.Ask(s.Flags.PaymentDecline)}, db)
 	if err != nil {
 		return "", "", err
 	}

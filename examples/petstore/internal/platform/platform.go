@@ -18,6 +18,9 @@ import (
 type Options struct {
 	// Services are the names of the services that live in this process. Required.
 	Services []string
+	// Flags are the built-in feature flags; FlagsFile, when it is named, goes over them and is followed.
+	Flags     []byte
+	FlagsFile string
 	// LogWriter receives log lines. Default os.Stderr.
 	LogWriter io.Writer
 	// OnReport gets each service's shutdown report. Optional.

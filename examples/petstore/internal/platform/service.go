@@ -48,6 +48,8 @@ type Service struct {
 	Kafka *kafka.Client
 	// Redis is shared by all services: counters and caches, never the truth. Nil for the issuer.
 	Redis redis.UniversalClient
+	// Flags are the feature flags as this service sees them. Nil for the issuer.
+	Flags *Flags
 	// Policies guard calls to others; see HTTPClient.
 	Policies *resilience.Set
 	// Tokens gives this service's own access tokens. Nil for the issuer.
@@ -131,6 +133,9 @@ func (s *Service) connect(ctx context.Context) error {
 		return err
 	}
 	s.Policies = policies
+	if err := s.loadFlags(ctx); err != nil {
+		return err
+	}
 	if stateless(s.Name) {
 		return nil
 	}

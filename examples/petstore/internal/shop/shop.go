@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/marty-framework/mmf/config"
@@ -25,7 +26,7 @@ import (
 type Options struct {
 	// Env is the environment: embedded, servers or prod. Default embedded.
 	Env string
-	// ConfigDir holds settings files instead of the built-in ones.
+	// ConfigDir holds settings files and flags.json instead of the built-in ones.
 	ConfigDir string
 	// DataDir keeps what the embedded parts know. Default: a temporary folder that is removed at the end.
 	DataDir string
@@ -82,7 +83,16 @@ func New(ctx context.Context, opts Options) (_ *Shop, err error) {
 			return nil, err
 		}
 	}
+	builtIn, err := files.Flags()
+	if err != nil {
+		return nil, err
+	}
+	flagsFile := ""
+	if opts.ConfigDir != "" {
+		flagsFile = filepath.Join(opts.ConfigDir, "flags.json")
+	}
 	s.Platform, err = platform.New(ctx, store, platform.Options{
+		Flags: builtIn, FlagsFile: flagsFile,
 		Services: opts.Services, LogWriter: opts.LogWriter, OnReport: opts.OnReport,
 	})
 	if err != nil {

@@ -2,12 +2,15 @@
 package adapters
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/marty-framework/mmf/data"
+	"github.com/marty-framework/mmf/examples/petstore/internal/catalog/app"
 	"github.com/marty-framework/mmf/examples/petstore/internal/catalog/domain"
 )
 
@@ -16,9 +19,10 @@ type SQL struct{}
 
 const columns = `select id, name, category, price_cents, currency, status, coalesce(order_id, ''), version, updated_at from pets`
 
-// List returns pets ordered by id.
-func (SQL) List(ctx context.Context, q data.Querier, category, status string) ([]domain.Pet, error) {
-	rows, err := q.Query(ctx, columns+` where ($1 = '' or category = $1) and ($2 = '' or status = $2) order by id`, category, status)
+// List returns the pets that f lets through, ordered by id.
+func (SQL) List(ctx context.Context, q data.Querier, f app.Filter) ([]domain.Pet, error) {
+	rows, err := q.Query(ctx, columns+` where ($1 = '' or category = $1) and ($2 = '' or status = $2)
+		and price_cents <= $3 order by id`, f.Category, f.Status, cmp.Or(f.MaxPriceCents, math.MaxInt64))
 	if err != nil {
 		return nil, fmt.Errorf("catalog: list pets: %w", err)
 	}

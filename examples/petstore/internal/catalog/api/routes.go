@@ -10,6 +10,7 @@ import (
 	"github.com/marty-framework/mmf/data"
 	"github.com/marty-framework/mmf/examples/petstore/internal/catalog/app"
 	"github.com/marty-framework/mmf/examples/petstore/internal/catalog/domain"
+	"github.com/marty-framework/mmf/examples/petstore/internal/platform"
 	"github.com/marty-framework/mmf/security"
 	"github.com/marty-framework/mmf/service"
 )
@@ -33,10 +34,15 @@ type PetList struct {
 type listPets struct {
 	Category string `json:"-" query:"category"`
 	Status   string `json:"-" query:"status"`
+	// MaxPrice is in cents, as prices are in the answer.
+	MaxPrice *int64 `json:"-" query:"maxPrice"`
 }
 
-// Validate refuses a status that no pet can have.
+// Validate refuses what no pet can have.
 func (l listPets) Validate() error {
+	if l.MaxPrice != nil && *l.MaxPrice <= 0 {
+		return service.Invalid("maxPrice", "must be a price in cents, such as 30000")
+	}
 	switch domain.Status(l.Status) {
 	case "", domain.Available, domain.Reserved, domain.Sold:
 		return nil
@@ -48,14 +54,22 @@ type getPet struct {
 	ID string `json:"-" path:"id"`
 }
 
-// Routes are the catalog's routes.
-func Routes(db data.DB, pets app.Pets) []service.Route {
+// Routes are the catalog's routes; premium says who may filter by price.
+func Routes(db data.DB, pets app.Pets, premium platform.Switch) []service.Route {
 	return []service.Route{
 		{
-			Pattern: "GET /api/v1/pets", Operation: "list-pets", Summary: "List pets, by category and status",
+			Pattern: "GET /api/v1/pets", Operation: "list-pets", Summary: "List pets, by category, status and maxPrice in cents",
 			Policy: security.Public(), Limit: "600/min burst 100", Timeout: 2 * time.Second,
 			Handler: service.JSON(func(ctx context.Context, in listPets) (PetList, error) {
-				found, err := pets.List(ctx, db, in.Category, in.Status)
+				filter := app.Filter{Category: in.Category, Status: in.Status}
+				if in.MaxPrice != nil {
+					who, _ := security.PrincipalFrom(ctx)
+					if !premium(ctx, who.Subject) {
+						return PetList{}, service.NewProblem(http.StatusBadRequest, "maxPrice is not offered at the moment: leave it out.")
+					}
+					filter.MaxPriceCents = *in.MaxPrice
+				}
+				found, err := pets.List(ctx, db, filter)
 				list := PetList{Pets: make([]Pet, 0, len(found))}
 				for _, p := range found {
 					list.Pets = append(list.Pets, view(p))

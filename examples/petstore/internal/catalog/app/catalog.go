@@ -14,8 +14,8 @@ import (
 
 // Pets is where pets are kept.
 type Pets interface {
-	// List returns pets ordered by id; an empty category means all, an empty status too.
-	List(ctx context.Context, q data.Querier, category, status string) ([]domain.Pet, error)
+	// List returns the pets that f lets through, ordered by id.
+	List(ctx context.Context, q data.Querier, f Filter) ([]domain.Pet, error)
 	// Get returns one pet; the error matches domain.ErrUnknown.
 	Get(ctx context.Context, q data.Querier, id string) (domain.Pet, error)
 	// Lock is Get in a transaction that changes the pet: nobody else does so before it ends.
@@ -24,6 +24,13 @@ type Pets interface {
 	LockOrder(ctx context.Context, tx data.Tx, orderID string) (domain.Pet, error)
 	// Save writes a changed pet.
 	Save(ctx context.Context, tx data.Tx, p domain.Pet) error
+}
+
+// Filter chooses pets; a zero field chooses all.
+type Filter struct {
+	Category, Status string
+	// MaxPriceCents is the highest price, in cents.
+	MaxPriceCents int64
 }
 
 // Publish writes events in the transaction of what they tell of.

@@ -38,6 +38,8 @@ type Config struct {
 	Topic string
 	// Capacity tells how many deliveries fit into a day, asked for each order. Slots that are taken stay taken when it falls. Required.
 	Capacity func() int
+	// Full makes every day look full to a customer. Optional.
+	Full func(ctx context.Context, customerID string) bool
 	// Horizon is how many days ahead are looked at. Default 14.
 	Horizon int
 	// Now tells the time, and so which day it is. Default time.Now.
@@ -74,6 +76,9 @@ func New(cfg Config, store Store, events Events) (*Deliveries, error) {
 // Schedule takes the first free slot that suits the order, in tx. [ErrNoSlots] when there is none.
 func (d *Deliveries) Schedule(ctx context.Context, tx data.Tx, key string, r Request) (domain.Delivery, error) {
 	now, capacity := d.cfg.Now().UTC(), d.cfg.Capacity()
+	if d.cfg.Full != nil && d.cfg.Full(ctx, r.CustomerID) {
+		capacity = 0
+	}
 	for _, day := range domain.Days(now, r.Priority, d.cfg.Horizon) {
 		taken, err := d.store.TakeSlot(ctx, tx, day, capacity)
 		if err != nil {

@@ -134,6 +134,11 @@ func viewer(ctx context.Context) app.Viewer {
 
 // problem says what each refusal means to the caller. What is not in the table is for the shell's own.
 func problem(err error) error {
+	if errors.Is(err, app.ErrClosed) {
+		closed := service.NewProblem(http.StatusServiceUnavailable, "The shop takes no payments at the moment. Send the same order again later.")
+		closed.Retryable, closed.RetryAfter = true, 30*time.Second
+		return closed.WithCause(err)
+	}
 	for _, known := range []struct {
 		err    error
 		status int

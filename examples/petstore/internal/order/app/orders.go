@@ -17,6 +17,8 @@ var (
 	ErrKeyReused = errors.New("the idempotency key was used for another order")
 	// ErrTooMany says that the customer has too many open orders.
 	ErrTooMany = errors.New("too many open orders")
+	// ErrClosed says that no payments are taken at the moment.
+	ErrClosed = errors.New("payments are switched off")
 	// ErrNoPet says that the catalog has no such pet.
 	ErrNoPet = errors.New("there is no such pet")
 	// ErrNotFound says that there is no such order, or that it is not the caller's.
@@ -35,12 +37,14 @@ type Orders struct {
 	Engine  *saga.Engine
 	Saga    *saga.Def[Purchase]
 	Catalog Catalog
+	// Paying says whether a customer can pay at the moment. Nil: always.
+	Paying func(ctx context.Context, customerID string) bool
 	// MaxOpen bounds a customer's open orders; 0: no bound.
 	MaxOpen func() int
 }
 
 // Place starts the purchase. The same request under the same key is the same order, and existed says so. When it returns nil the
-// purchase is durable and will be carried out or taken back. Errors match ErrKeyReused, ErrTooMany or ErrNoPet.
+// purchase is durable and will be carried out or taken back. Errors match ErrKeyReused, ErrClosed, ErrTooMany or ErrNoPet.
 func (o *Orders) Place(ctx context.Context, key string, p Purchase) (id string, existed bool, err error) {
 	p.OrderID = domain.ID(p.CustomerID, key)
 	if err := o.admit(ctx, p); err != nil {
@@ -60,6 +64,9 @@ func (o *Orders) Place(ctx context.Context, key string, p Purchase) (id string, 
 func (o *Orders) admit(ctx context.Context, p Purchase) error {
 	if _, err := o.Engine.Status(ctx, saga.ID(p.OrderID)); !errors.Is(err, saga.ErrNotFound) {
 		return err
+	}
+	if o.Paying != nil && !o.Paying(ctx, p.CustomerID) {
+		return ErrClosed
 	}
 	if limit := o.MaxOpen(); limit > 0 {
 		open, err := o.Store.CountOpen(ctx, o.DB, p.CustomerID)

@@ -34,6 +34,7 @@ type chargeRequest struct {
 	Currency      string `json:"currency"`
 	PaymentMethod string `json:"payment_method"`
 	Reference     string `json:"reference"`
+	Customer      string `json:"customer"`
 }
 
 type answer struct {
@@ -49,7 +50,9 @@ type answer struct {
 
 // Charge charges once per key; see [app.Gateway].
 func (g *Gateway) Charge(ctx context.Context, key string, o domain.Order) (domain.Charge, error) {
-	in := chargeRequest{AmountCents: o.Amount.Cents, Currency: o.Amount.Currency, PaymentMethod: o.Method, Reference: o.ID}
+	in := chargeRequest{
+		AmountCents: o.Amount.Cents, Currency: o.Amount.Currency, PaymentMethod: o.Method, Reference: o.ID, Customer: o.CustomerID,
+	}
 	status, out, err := g.post(ctx, g.charge, "/v1/charges", key, in)
 	switch {
 	case err != nil:

@@ -37,14 +37,14 @@ var errKeyReused = errors.New("gateway: the key was used for another charge")
 // book is the gateway's own table. Every method is one transaction.
 type book struct{ db data.DB }
 
-// charge carries out c under its key, or finds what an earlier attempt under that key led to. first says that this
-// attempt is the one that made the charge happen.
+// charge carries out c under its key, or declines it when c has a Reason, or finds what an earlier attempt under that key led to. first
+// says that this attempt is the one that made the charge happen.
 func (b book) charge(ctx context.Context, c Charge) (_ Charge, first bool, err error) {
 	now := time.Now().UnixMicro()
 	c.ID = newID("ch_")
-	c.Status, c.Reason = captured, ""
-	if c.PaymentMethod == Declining {
-		c.Status, c.Reason = declined, "insufficient_funds"
+	c.Status = captured
+	if c.Reason != "" {
+		c.Status = declined
 	}
 	found := c
 	err = b.db.InTx(ctx, func(ctx context.Context, tx data.Tx) error {

@@ -31,6 +31,8 @@ type Config struct {
 	Addr string
 	// APIKey is what clients send as "Authorization: Bearer …". Required, at least 16 characters.
 	APIKey string
+	// Decline makes new charges of a customer be declined, whatever the card. Optional.
+	Decline func(ctx context.Context, customer string) bool
 	// HangFor bounds how long an attempt that never gets an answer keeps its connection. Default 1 min.
 	HangFor time.Duration
 }

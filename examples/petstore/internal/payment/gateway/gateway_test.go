@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -269,4 +270,41 @@ func TestRunServesUntilItsContextEnds(t *testing.T) {
 	_, err = gateway.New(gateway.Config{APIKey: "short", HangFor: -1}, datatest.SQLite(t))
 	require.ErrorContains(t, err, "APIKey")
 	require.ErrorContains(t, err, "HangFor")
+}
+
+// TestDeclineOnPurpose declines new charges only: what an earlier attempt under a key led to stays as it is.
+func TestDeclineOnPurpose(t *testing.T) {
+	t.Parallel()
+	var on atomic.Bool
+	g, err := gateway.New(gateway.Config{APIKey: apiKey, Decline: func(_ context.Context, customer string) bool {
+		return on.Load() && customer == "alice"
+	}}, datatest.SQLite(t))
+	require.NoError(t, err)
+	require.NoError(t, g.Migrate(t.Context()))
+	srv := httptest.NewServer(g.Handler())
+	t.Cleanup(srv.Close)
+	of := func(customer, key, method string) (int, string) {
+		var c gateway.Charge
+		status, err := call(t.Context(), "POST", srv.URL+"/v1/charges", key, `{"amount_cents":100,"currency":"USD","payment_method":"`+method+
+			`","reference":"ord-1","customer":"`+customer+`"}`, &c)
+		require.NoError(t, err)
+		return status, c.Status + " " + c.Reason
+	}
+	status, c := of("alice", "before", gateway.Visa)
+	require.Equal(t, http.StatusCreated, status)
+	require.Equal(t, "captured ", c)
+	on.Store(true)
+	status, c = of("alice", "before", gateway.Visa)
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, "captured ", c)
+	for _, method := range []string{gateway.Visa, gateway.ChargeThenTimeout} {
+		status, c = of("alice", method, method)
+		require.Equal(t, http.StatusPaymentRequired, status)
+		require.Equal(t, "declined declined_on_purpose", c)
+	}
+	status, _ = of("bob", "other", gateway.Visa)
+	require.Equal(t, http.StatusCreated, status)
+	on.Store(false)
+	status, _ = of("alice", gateway.Visa, gateway.Visa)
+	require.Equal(t, http.StatusPaymentRequired, status, "and so does what was declined")
 }

@@ -18,6 +18,7 @@ type chargeRequest struct {
 	Currency      string `json:"currency"`
 	PaymentMethod string `json:"payment_method"`
 	Reference     string `json:"reference"`
+	Customer      string `json:"customer"`
 }
 
 type reversalRequest struct {
@@ -65,15 +66,22 @@ func (g *Gateway) postCharge(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusUnprocessableEntity, "unknown_payment_method", "there is no such payment method")
 		return
 	}
+	reason := "" // why it is declined
+	switch {
+	case in.PaymentMethod == Declining:
+		reason = "insufficient_funds"
+	case g.cfg.Decline != nil && g.cfg.Decline(r.Context(), in.Customer):
+		reason = "declined_on_purpose"
+	}
 	c, first, err := g.book.charge(r.Context(), Charge{
-		Key: key, AmountCents: in.AmountCents, Currency: in.Currency, PaymentMethod: in.PaymentMethod, Reference: in.Reference,
+		Key: key, AmountCents: in.AmountCents, Currency: in.Currency, PaymentMethod: in.PaymentMethod, Reference: in.Reference, Reason: reason,
 	})
 	switch {
 	case errors.Is(err, errKeyReused):
 		refuse(w, http.StatusConflict, "idempotency_key_reused", "this key was used for another charge")
 	case err != nil:
 		refuse(w, http.StatusInternalServerError, "internal", "the charge was not carried out, or its outcome is unknown; repeat it")
-	case first && in.PaymentMethod == ChargeThenTimeout:
+	case first && c.Status == captured && in.PaymentMethod == ChargeThenTimeout:
 		g.neverAnswer(r)
 	default:
 		answer(w, statusOf(c, first), c)

@@ -62,6 +62,37 @@
       ended = true;
       if (!timer) play();
     });
+    source.addEventListener("error", () => {
+      if (source.readyState === EventSource.CLOSED) poll(); // refused; otherwise the browser connects again by itself
+    });
+  }
+
+  // Without live updates the page is read now and then: it shows where the order stands.
+  async function poll() {
+    const reply = await fetch(location.pathname, { credentials: "same-origin" }).catch(() => null);
+    const page = reply && reply.ok ? new DOMParser().parseFromString(await reply.text(), "text/html") : null;
+    const there = page && page.getElementById("tracker");
+    if (there) {
+      const frame = frameOf(there);
+      if (JSON.stringify(frame) !== JSON.stringify(frames[frames.length - 1])) frames.push(frame);
+      ended = there.dataset.done === "true";
+      if (!timer) play();
+    }
+    if (!ended) setTimeout(poll, 1000);
+  }
+
+  function frameOf(there) {
+    const text = (element, selector) => element.querySelector(selector).textContent;
+    return {
+      backward: there.dataset.direction === "backward",
+      outcome: there.dataset.outcome,
+      headline: text(there, "#headline"),
+      steps: Array.from(there.querySelectorAll(".step"), (step) => ({
+        status: step.dataset.status,
+        label: text(step, ".step-label"),
+        note: text(step, ".step-note"),
+      })),
+    };
   }
 
   again.addEventListener("click", () => {

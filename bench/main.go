@@ -3,7 +3,7 @@
 //
 //	make bench-saga                                                    # everything, on a PostgreSQL of its own
 //	make bench-saga BENCHFLAGS='-only mmf,dbos -levels 64 -rounds 1'   # part of it
-//	make bench-saga BENCHFLAGS='-only mmf -levels 512 -cpuprofile /tmp/mmf.prof'
+//	make bench-saga BENCHFLAGS='-only mmf -levels 512 -cpuprofile mmf.prof'
 //
 // The contenders:
 //

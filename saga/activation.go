@@ -63,7 +63,7 @@ func (w *worker) deliver(uid UID, lane int64, ev event) bool {
 	for {
 		w.mu.Lock()
 		l := w.lanes[lane]
-		if l == nil || w.draining && ev.kind != evResult {
+		if l == nil || (w.draining || w.setBackLocked(uid)) && ev.kind != evResult {
 			w.mu.Unlock()
 			return false
 		}
@@ -250,16 +250,11 @@ func (a *activation) open(events []event) error {
 
 func (a *activation) replay(h History) error {
 	a.ref = h.Ref
-	def := a.w.e.defs[h.Ref.Kind]
-	if def == nil {
-		return fmt.Errorf("saga: %s: %w: %s", h.Ref.ID, ErrNotRegistered, h.Ref.Kind)
+	m, err := a.w.e.replay(h)
+	if err != nil {
+		return err
 	}
-	m := newMachine(def, h.Ref.ID)
-	for _, r := range h.Records {
-		if err := m.apply(r); err != nil {
-			return err
-		}
-	}
+	a.w.readable(a.uid)
 	if m.outcome != outcomeNone {
 		a.m = nil
 		return nil
@@ -293,7 +288,8 @@ func (a *activation) failed(err error) bool {
 }
 
 // giveUp handles an error that this activation cannot work on with: it forgets what it knew and lets time pass, because
-// the database may come back, and a journal that does not decode wants another version of the program.
+// the database may come back. A journal that cannot be read wants another version of the program, so it gets ever more
+// time.
 func (a *activation) giveUp(err error) {
 	a.m = nil
 	a.releaseMail()
@@ -305,7 +301,11 @@ func (a *activation) giveUp(err error) {
 		return
 	}
 	a.w.e.fail(a.w.ctx, err)
-	a.again(time.Second)
+	pause := time.Second
+	if errors.Is(err, ErrUnreadable) || errors.Is(err, ErrNotRegistered) {
+		pause = a.w.setBack(a.uid)
+	}
+	a.again(pause)
 }
 
 // again delivers a wake-up later, which reads the journal anew.

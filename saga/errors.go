@@ -24,6 +24,9 @@ var (
 	ErrNotRegistered = errors.New("saga: the definition is not registered with this engine; pass it to New")
 	// ErrShapeChanged says that a definition has another shape than the one recorded under its name and version.
 	ErrShapeChanged = errors.New("saga: the definition's shape changed without a new version")
+	// ErrUnreadable says that a saga's journal does not decode or does not fit its definition. Nothing can be done for the saga
+	// until a version of the program runs that can read it.
+	ErrUnreadable = errors.New("saga: the journal cannot be read by this program")
 	// ErrTooLarge says that an input, a result or a signal is larger than the engine takes.
 	ErrTooLarge = errors.New("saga: payload too large")
 )

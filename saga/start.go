@@ -229,15 +229,5 @@ func (e *Engine) read(ctx context.Context, uid UID) (*machine, error) {
 	if len(h) == 0 {
 		return nil, ErrNotFound
 	}
-	def := e.defs[h[0].Ref.Kind]
-	if def == nil {
-		return nil, fmt.Errorf("%w: %s", ErrNotRegistered, h[0].Ref.Kind)
-	}
-	m := newMachine(def, h[0].Ref.ID)
-	for _, rec := range h[0].Records {
-		if err := m.apply(rec); err != nil {
-			return nil, err
-		}
-	}
-	return m, nil
+	return e.replay(h[0])
 }

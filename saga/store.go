@@ -46,7 +46,8 @@ type Store interface {
 	// matching ErrConflict when the ID is taken.
 	Create(ctx context.Context, tx data.Tx, w Write) error
 
-	// Load returns the journals of sagas, in no particular order. Unknown ones are left out.
+	// Load returns the journals of sagas, in no particular order. Unknown ones are left out. One that cannot be decoded has its
+	// own error in [History], and changes no other.
 	Load(ctx context.Context, sagas []UID) ([]History, error)
 	// Lookup finds a saga by the caller's ID; an error matches ErrNotFound.
 	Lookup(ctx context.Context, id ID) (Ref, error)
@@ -112,6 +113,7 @@ type Timer struct {
 type History struct {
 	Ref     Ref
 	Records []Record
+	Err     error // the journal cannot be decoded; Records ends before the damage
 }
 
 // Write is what one saga adds in a commit.

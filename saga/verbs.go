@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -121,6 +122,8 @@ const (
 	StateRunning      State = "running"
 	StateCompensating State = "compensating"
 	StateParked       State = "parked"
+	// StateUnreadable is that of a saga whose journal this program cannot read; see [ErrUnreadable].
+	StateUnreadable State = "unreadable"
 )
 
 // Status describes a saga, read from its journal.
@@ -147,7 +150,8 @@ type StepStatus struct {
 	Undoable bool      `json:"undoable"`
 }
 
-// Status reads what a saga is doing. The error matches [ErrNotFound].
+// Status reads what a saga is doing. The error matches [ErrNotFound], or [ErrUnreadable] and then says why and what to do;
+// beside the latter the status has no steps.
 func (e *Engine) Status(ctx context.Context, id ID) (Status, error) {
 	ref, err := e.store.Lookup(ctx, id)
 	if err != nil {
@@ -155,12 +159,25 @@ func (e *Engine) Status(ctx context.Context, id ID) (Status, error) {
 	}
 	m, err := e.read(ctx, ref.UID)
 	if err != nil {
-		return Status{}, fmt.Errorf("saga: status of %q: %w", id, err)
+		return unreadable(ref, err), fmt.Errorf("saga: status of %q: %w", id, err)
 	}
 	return m.describe(), nil
 }
 
-// List describes sagas that have not ended, newest first, at most limit of them.
+// unreadable describes a saga of which no more is known than its error; nothing for another error.
+func unreadable(ref Ref, err error) Status {
+	if !errors.Is(err, ErrUnreadable) {
+		return Status{}
+	}
+	s := Status{ID: ref.ID, State: StateUnreadable, Reason: err.Error()}
+	name, version, _ := strings.Cut(ref.Kind, "@")
+	s.Saga = name
+	s.Version, _ = strconv.Atoi(version) // kinds are made of both
+	return s
+}
+
+// List describes sagas that have not ended, newest first, at most limit of them. One whose journal cannot be read is among
+// them as [StateUnreadable], with the reason.
 func (e *Engine) List(ctx context.Context, limit int) ([]Status, error) {
 	refs, err := e.store.List(ctx, limit)
 	if err != nil {
@@ -172,23 +189,32 @@ func (e *Engine) List(ctx context.Context, limit int) ([]Status, error) {
 		if errors.Is(err, ErrNotRegistered) || errors.Is(err, ErrNotFound) {
 			continue
 		}
-		if err != nil {
+		switch {
+		case errors.Is(err, ErrUnreadable):
+			out = append(out, unreadable(r, err))
+		case err != nil:
 			return nil, err
+		default:
+			out = append(out, m.describe())
 		}
-		out = append(out, m.describe())
 	}
 	return out, nil
 }
 
-// History returns a saga's journal. The error matches [ErrNotFound].
+// History returns a saga's journal. The error matches [ErrNotFound], or [ErrUnreadable] beside the records before the damage.
 func (e *Engine) History(ctx context.Context, id ID) ([]Record, error) {
 	ref, err := e.store.Lookup(ctx, id)
 	if err != nil {
 		return nil, fmt.Errorf("saga: history of %q: %w", id, err)
 	}
 	h, err := e.store.Load(ctx, []UID{ref.UID})
-	if err != nil || len(h) == 0 {
-		return nil, errors.Join(err, fmt.Errorf("saga: history of %q: %w", id, ErrNotFound))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("saga: history of %q: %w", id, err)
+	case len(h) == 0:
+		return nil, fmt.Errorf("saga: history of %q: %w", id, ErrNotFound)
+	case h[0].Err != nil:
+		return h[0].Records, fmt.Errorf("saga: history of %q: %w: %w", id, ErrUnreadable, h[0].Err)
 	}
 	return h[0].Records, nil
 }

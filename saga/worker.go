@@ -27,9 +27,10 @@ type worker struct {
 	lanes    map[int64]*ownedLane
 	acts     map[UID]*activation
 	mailSeen map[int64]struct{} // mail handed out and not yet forgotten
-	mailGone []int64            // of these, what was deleted since the current look began
-	beatAt   time.Time          // local time of the last confirmed beat
-	offset   time.Duration      // database time minus local time
+	setbacks map[UID]setback
+	mailGone []int64       // of these, what was deleted since the current look began
+	beatAt   time.Time     // local time of the last confirmed beat
+	offset   time.Duration // database time minus local time
 	draining bool
 
 	// lanesMu keeps the store's view of this node's lanes and its own from changing at the same time.
@@ -51,7 +52,8 @@ func (e *Engine) incarnate(ctx context.Context) error {
 	w := &worker{
 		e: e, lease: lease, ctx: wctx, end: end, steps: steps, halt: halt,
 		sem: make(chan struct{}, e.cfg.Concurrency), txSem: make(chan struct{}, e.cfg.TxConcurrency),
-		nudge: make(chan struct{}, 1), lanes: map[int64]*ownedLane{}, acts: map[UID]*activation{}, mailSeen: map[int64]struct{}{}, beatAt: sent,
+		nudge: make(chan struct{}, 1), lanes: map[int64]*ownedLane{}, acts: map[UID]*activation{}, mailSeen: map[int64]struct{}{},
+		setbacks: map[UID]setback{}, beatAt: sent,
 	}
 	w.writer = newWriter(w)
 

@@ -162,12 +162,8 @@ func (s *Store) Load(ctx context.Context, sagas []saga.UID) ([]saga.History, err
 			if err := rows.Scan(uidScanner{&uid}, &seq, &kind, &body); err != nil {
 				return err
 			}
-			rec, err := saga.DecodeRecord(seq, saga.RecordKind(kind), []byte(body))
-			if err != nil {
-				return fmt.Errorf("saga %s: %w", uid, err)
-			}
-			if i, ok := index[uid]; ok {
-				out[i].Records = append(out[i].Records, rec)
+			if i, ok := index[uid]; ok && out[i].Err == nil {
+				out[i].Records, out[i].Err = decode(out[i].Records, seq, kind, body)
 			}
 			return nil
 		}); err != nil {
@@ -175,6 +171,14 @@ func (s *Store) Load(ctx context.Context, sagas []saga.UID) ([]saga.History, err
 		}
 	}
 	return out, nil
+}
+
+func decode(to []saga.Record, seq int64, kind int16, body string) ([]saga.Record, error) {
+	rec, err := saga.DecodeRecord(seq, saga.RecordKind(kind), []byte(body))
+	if err != nil {
+		return to, err
+	}
+	return append(to, rec), nil
 }
 
 // Lookup finds a saga by the caller's id.

@@ -1,0 +1,115 @@
+package saga_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/marty-framework/mmf/data"
+	"github.com/marty-framework/mmf/saga"
+)
+
+// damage adds a record to sagas that no version of the definition can have written.
+func damage(t *testing.T, s saga.Store, like string) {
+	t.Helper()
+	n, err := s.DB().Exec(t.Context(), `insert into saga_journal (uid, seq, epoch, kind, body)
+		select uid, 2, 1, 2, '{"t":1,"n":"ghost"}' from saga_key where id like $1`, like)
+	require.NoError(t, err)
+	require.Positive(t, n)
+}
+
+// Sagas that cannot be worked for, however many, hide neither the mail nor the timers of others.
+func TestUnreadableSagasHideNobody(t *testing.T) {
+	t.Parallel()
+	stores(t, func(t *testing.T, store func() saga.Store) {
+		const bad = 510 // more than is read at once
+		s, ok := store(), saga.NewSignal[bool]("ok")
+		def := saga.Define("trip", 1, saga.Await(ok, func(*trip, bool) error { return nil }).Within(time.Hour),
+			saga.Sleep("nap", func(trip) time.Duration { return 6 * time.Second }))
+		e, err := saga.New(saga.Config{Hooks: saga.Hooks{Failed: func(context.Context, error) {}}}, s, def)
+		require.NoError(t, err)
+		require.NoError(t, e.Register(t.Context()))
+		require.NoError(t, s.DB().InTx(t.Context(), func(ctx context.Context, tx data.Tx) error {
+			for i := range bad {
+				if _, err := def.StartTx(ctx, e, tx, saga.ID(fmt.Sprint("bad", i)), trip{}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+		damage(t, s, "bad%") // each has its mail of the start
+		_, err = s.DB().Exec(t.Context(), `insert into saga_timer (uid, lane, due) select uid, lane, 1 from saga_key where id like 'bad%'`)
+		require.NoError(t, err)
+		run, err := def.Start(within(t), e, "good", trip{})
+		require.NoError(t, err)
+		require.NoError(t, ok.Send(within(t), e, "good", true))
+		eventually(t, "is listed", func() bool {
+			all, err := e.List(t.Context(), 2*bad)
+			return err == nil && len(all) == bad+1
+		})
+		quiet := saga.Hooks{Failed: func(context.Context, error) {}}
+		engine(t, saga.Config{Hooks: quiet}, s, def)
+		_, err = run.Result(within(t))
+		require.NoError(t, err)
+	})
+}
+
+// A saga whose journal cannot be read is shown as such, tried again ever more rarely, and goes on when it can be read.
+func TestUnreadableSaga(t *testing.T) {
+	t.Parallel()
+	stores(t, func(t *testing.T, store func() saga.Store) {
+		for what, body := range map[string]string{
+			"a step that nobody has": `{"t":1,"n":"ghost"}`, "no JSON": `{`, "a result of another type": `{"t":1,"n":"a","p":7}`,
+		} {
+			t.Run(what, func(t *testing.T) {
+				s, l := store(), &log{}
+				kind := "trip-" + strings.ReplaceAll(what, " ", "-")
+				def := saga.Define(kind, 1, stop(l, "a"))
+				var mu sync.Mutex
+				var failures []time.Time
+				hooks := saga.Hooks{Failed: func(_ context.Context, err error) {
+					if errors.Is(err, saga.ErrUnreadable) {
+						mu.Lock()
+						failures = append(failures, time.Now())
+						mu.Unlock()
+					}
+				}}
+				client, err := saga.New(saga.Config{}, s, def)
+				require.NoError(t, err)
+				bad, good := saga.ID("bad "+kind), saga.ID("good "+kind)
+				run, err := def.Start(within(t), client, bad, trip{})
+				require.NoError(t, err)
+				fine, err := def.Start(within(t), client, good, trip{})
+				require.NoError(t, err)
+				_, err = s.DB().Exec(t.Context(), `insert into saga_journal (uid, seq, epoch, kind, body)
+					select uid, 2, 1, 2, $2 from saga_key where id = $1`, string(bad), body)
+				require.NoError(t, err)
+				e, _ := engine(t, saga.Config{Hooks: hooks}, s, def)
+				_, err = fine.Result(within(t))
+				require.NoError(t, err, "it changes no other")
+				st, err := e.Status(within(t), bad)
+				require.ErrorIs(t, err, saga.ErrUnreadable)
+				require.Equal(t, saga.StateUnreadable, st.State)
+				require.Contains(t, st.Reason, "run the program's version")
+				all, err := e.List(within(t), 1000)
+				require.NoError(t, err)
+				require.True(t, slices.ContainsFunc(all, func(s saga.Status) bool {
+					return s.ID == bad && s.State == saga.StateUnreadable && s.Version == 1
+				}))
+				eventually(t, "is tried again", func() bool { mu.Lock(); defer mu.Unlock(); return len(failures) == 2 })
+				require.GreaterOrEqual(t, failures[1].Sub(failures[0]), time.Second)
+				_, err = s.DB().Exec(t.Context(), `delete from saga_journal where seq = 2 and uid in (select uid from saga_key where id = $1)`, string(bad))
+				require.NoError(t, err)
+				_, err = run.Result(within(t))
+				require.NoError(t, err)
+			})
+		}
+	})
+}

@@ -31,7 +31,8 @@ type Config struct {
 type Retry struct {
 	// Disable turns repetition off.
 	Disable bool
-	// Max is the number of repetitions after the first attempt. Default 2, at most 100.
+	// Max is the number of repetitions after the first attempt. Default 2, at most 100. (saga.Retry.Max counts the first
+	// attempt too. Inside a step of a saga the two multiply: there disable one of them.)
 	Max int
 	// First is the upper bound of the wait before the first repetition; it doubles each time. Default 100ms.
 	First time.Duration

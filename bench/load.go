@@ -22,12 +22,13 @@ type figures struct {
 	perSecond     float64
 	p50, p95, p99 time.Duration
 	cpu           time.Duration // of this process, per saga
+	server        time.Duration // of PostgreSQL, per saga; 0: not known
 	wal           float64       // bytes per saga
 }
 
 func (f figures) String() string {
-	return fmt.Sprintf("%8.0f sagas/s  p50 %8s  p95 %8s  p99 %8s  client CPU %6.3f ms  WAL %5.0f B",
-		f.perSecond, short(f.p50), short(f.p95), short(f.p99), float64(f.cpu)/1e6, f.wal)
+	return fmt.Sprintf("%8.0f sagas/s  p50 %8s  p95 %8s  p99 %8s  CPU per saga %5.0f µs client %5.0f µs server  WAL %5.0f B",
+		f.perSecond, short(f.p50), short(f.p95), short(f.p99), float64(f.cpu)/1e3, float64(f.server)/1e3, f.wal)
 }
 
 func short(d time.Duration) string { return fmt.Sprintf("%.1fms", float64(d)/1e6) }
@@ -77,12 +78,13 @@ func driveProfiled(ctx context.Context, l *lab, e engine, inFlight int, ld load,
 	if err != nil {
 		return f, 0, err
 	}
-	cpu := processCPU()
+	cpu, server := processCPU(), l.serverCPU(ctx)
 	f, sagas, err = drive(ctx, e, inFlight, ld)
 	if err != nil {
 		return f, sagas, err
 	}
-	f.cpu = (processCPU() - cpu) / time.Duration(max(1, sagas))
+	n := time.Duration(max(1, sagas))
+	f.cpu, f.server = (processCPU()-cpu)/n, (l.serverCPU(ctx)-server)/n
 	after, err := l.wal(ctx)
 	f.wal = float64(after-wal) / float64(max(1, sagas))
 	return f, sagas, err

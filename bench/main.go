@@ -20,7 +20,7 @@
 // no figure, and the exit status is 1.
 //
 // The last lines of "make bench-saga" are for machines: "ratio mmf/<contender> in-flight=<n> <x>", of sagas per second; before
-// them stand the same for the median latency. Figures of a machine that does anything else meanwhile mean little.
+// them stand the same for the median latency. On a machine that does anything else meanwhile, compare CPU per saga instead.
 //
 // This is a module of its own so that users of MMF do not inherit the rivals' modules; it replaces MMF with the tree around
 // it. When the root's go.mod changes, run "go -C bench mod tidy" too.

@@ -76,6 +76,7 @@ func (c *cell) median() figures {
 		p95:       median(c.runs, func(f figures) time.Duration { return f.p95 }),
 		p99:       median(c.runs, func(f figures) time.Duration { return f.p99 }),
 		cpu:       median(c.runs, func(f figures) time.Duration { return f.cpu }),
+		server:    median(c.runs, func(f figures) time.Duration { return f.server }),
 		wal:       median(c.runs, func(f figures) float64 { return f.wal }),
 	}
 }

@@ -45,7 +45,11 @@ func placeOrder(courier func(saga.Ctx, Order) (saga.None, error)) *saga.Def[Orde
 		return nil
 	}).Into(func(o *Order, payment string) { o.Payment = payment })
 
-	return saga.Define("place-order", 1, reserve, pay, saga.Step("book-courier", courier))
+	book := saga.Step("book-courier", courier).Undo(func(c saga.Ctx, o Order, _ saga.None) error {
+		fmt.Println("cancel the courier, if there is one:", c.ResultKnown()) // an outcome may be unknown
+		return nil
+	})
+	return saga.Define("place-order", 1, reserve, pay, book)
 }
 
 // readme:end saga

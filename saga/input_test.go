@@ -27,6 +27,7 @@ func TestBadStarts(t *testing.T) {
 		stranger := saga.Define("stranger", 1, stop(l, "a"))
 		e, _ := engine(t, saga.Config{MaxPayload: 1000}, s, def, number)
 		_, err := def.Start(within(t), e, "", trip{})
+		require.ErrorIs(t, err, saga.ErrInvalidID)
 		require.ErrorContains(t, err, "1 to 200 bytes")
 		_, err = def.Start(within(t), e, saga.ID(strings.Repeat("x", 201)), trip{})
 		require.ErrorContains(t, err, "1 to 200 bytes")

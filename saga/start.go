@@ -90,7 +90,7 @@ func (d *Def[S]) firstWrite(ctx context.Context, e *Engine, id ID, input S) (Wri
 		return Write{}, fmt.Errorf("saga: start %q: %w: %s", id, ErrNotRegistered, d.kind())
 	}
 	if id == "" || len(id) > maxName {
-		return Write{}, fmt.Errorf("saga: start: the ID %.40q must have 1 to %d bytes", string(id), maxName)
+		return Write{}, fmt.Errorf("%w: start: %.40q must have 1 to %d bytes", ErrInvalidID, string(id), maxName)
 	}
 	raw, err := json.Marshal(input)
 	if err != nil {

@@ -100,7 +100,7 @@ func codeRegion(path, name string) (string, error) {
 	if !closed || len(lines) == 0 {
 		return "", fmt.Errorf("%s has no lines between %q and %q", path, "// readme:begin "+name, "// readme:end "+name)
 	}
-	return strings.Join(dedent(lines), ""), nil
+	return strings.Trim(strings.Join(dedent(lines), ""), "\n") + "\n", nil
 }
 
 func dedent(lines []string) []string {

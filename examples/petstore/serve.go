@@ -49,13 +49,7 @@ func serve(ctx context.Context, args []string, out, errs io.Writer) error {
 	opts.LogWriter, opts.OnReport = errs, reports.add
 	began := time.Now()
 	var s *shop.Shop
-	app := fx.New(
-		fx.NopLogger, fx.StartTimeout(startTimeout), fx.StopTimeout(stopTimeout),
-		fx.Supply(opts),
-		fx.Provide(func(opts shop.Options) (*shop.Shop, error) { return shop.New(ctx, opts) }),
-		fx.Invoke(func(lc fx.Lifecycle, down fx.Shutdowner, s *shop.Shop) { attach(ctx, lc, down, s) }),
-		fx.Populate(&s),
-	)
+	app := fx.New(wiring(ctx, opts), fx.Populate(&s))
 	if err := app.Err(); err != nil {
 		return rootCause(err)
 	}
@@ -83,6 +77,16 @@ func serve(ctx context.Context, args []string, out, errs io.Writer) error {
 		err = errors.New("a service failed; the log says which")
 	}
 	return err
+}
+
+// wiring is the whole fx graph: options make a shop, whose run is the application's.
+func wiring(ctx context.Context, opts shop.Options) fx.Option {
+	return fx.Options(
+		fx.NopLogger, fx.StartTimeout(startTimeout), fx.StopTimeout(stopTimeout),
+		fx.Supply(opts),
+		fx.Provide(func(opts shop.Options) (*shop.Shop, error) { return shop.New(ctx, opts) }),
+		fx.Invoke(func(lc fx.Lifecycle, down fx.Shutdowner, s *shop.Shop) { attach(ctx, lc, down, s) }),
+	)
 }
 
 // attach ties the shop's run to fx's lifecycle: started when every service is ready, stopped when all have drained. When ctx ends

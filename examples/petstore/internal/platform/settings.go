@@ -194,6 +194,27 @@ func (s Settings) Validate() error {
 	if s.Env == EnvProd {
 		errs = append(errs, s.Auth.production())
 	}
+	if s.Env != EnvEmbedded { // the embedded parts fill these in
+		errs = append(errs, s.servers())
+	}
+	return errors.Join(errs...)
+}
+
+// servers names everything that is missing to reach the servers.
+func (s Settings) servers() error {
+	var errs []error
+	missing := func(key, variable, example string) {
+		errs = append(errs, config.Invalid(key, "is missing when env is %s: set %s%s to %s", s.Env, EnvPrefix, variable, example))
+	}
+	if s.DB.Driver == "postgres" && s.DB.DSN.IsZero() && len(s.DB.DSNs) == 0 {
+		missing("db.dsn", "DB_DSN", "postgres://user:password@host:port/database")
+	}
+	if len(s.Kafka.Brokers) == 0 {
+		missing("kafka.brokers", "KAFKA_BROKERS", "host:port, or several with commas between")
+	}
+	if s.Redis.Addr == "" {
+		missing("redis.addr", "REDIS_ADDR", "host:port")
+	}
 	return errors.Join(errs...)
 }
 
@@ -229,15 +250,10 @@ func (s HTTPSettings) Validate() error {
 // Validate checks the engine.
 func (s DBSettings) Validate() error {
 	switch s.Driver {
-	case "sqlite":
-	case "postgres":
-		if s.DSN.IsZero() && len(s.DSNs) == 0 {
-			return config.Invalid("dsn", "is missing: set %sDB_DSN to postgres://user:password@host:port/database", EnvPrefix)
-		}
-	default:
-		return config.Invalid("driver", "must be sqlite or postgres, not %q", s.Driver)
+	case "sqlite", "postgres":
+		return nil
 	}
-	return nil
+	return config.Invalid("driver", "must be sqlite or postgres, not %q", s.Driver)
 }
 
 // Validate checks the tax.

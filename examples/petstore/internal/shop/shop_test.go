@@ -291,7 +291,13 @@ func TestNewRefuses(t *testing.T) {
 		{"prod with secrets of development", shop.Options{Env: "prod", Set: []string{
 			"auth.client_secret=petstore-development-only", "db.dsn=postgres://h/d", "kafka.brokers=h:1", "redis.addr=h:1",
 		}}, []string{"auth.client_secret", "MMF_PETSTORE_AUTH_CLIENT_SECRET", "auth.issuer", "https"}},
-		{"no database", shop.Options{Env: "servers", Set: []string{"kafka.brokers=h:1"}}, []string{"db.dsn", "MMF_PETSTORE_DB_DSN"}},
+		{"no servers", shop.Options{Env: "servers"}, []string{
+			"db.dsn", "MMF_PETSTORE_DB_DSN", "kafka.brokers", "MMF_PETSTORE_KAFKA_BROKERS", "redis.addr", "MMF_PETSTORE_REDIS_ADDR",
+		}},
+		{"nothing of what prod needs", shop.Options{Env: "prod"}, []string{
+			"db.dsn", "MMF_PETSTORE_DB_DSN", "kafka.brokers", "MMF_PETSTORE_KAFKA_BROKERS", "redis.addr", "MMF_PETSTORE_REDIS_ADDR",
+			"auth.client_secret", "MMF_PETSTORE_AUTH_CLIENT_SECRET", "auth.issuer", "MMF_PETSTORE_AUTH_ISSUER",
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

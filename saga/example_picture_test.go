@@ -25,20 +25,27 @@ func ExampleDef_Mermaid() {
 	// flowchart TD
 	//     start((" "))
 	//     subgraph n1["book"]
+	//         n1fork((" "))
 	//         n2["book-hotel<br/><small>step · 3 tries · 30s</small>"]
-	//         start --> n2
 	//         n3["book-flight<br/><small>step · 3 tries · 30s</small>"]
-	//         start --> n3
+	//         n1join((" "))
 	//     end
 	//     n4[["pay<br/><small>pivot · 10 tries · 30s</small>"]]
-	//     n2 --> n4
-	//     n3 --> n4
 	//     n5["send-tickets<br/><small>step, only forward · 10 tries · 30s</small>"]
-	//     n4 ==>|"point of no return"| n5
 	//     finish(((" ")))
+	//     start --> n1fork
+	//     n1fork --> n2
+	//     n1fork --> n3
+	//     n2 --> n1join
+	//     n3 --> n1join
+	//     n1join --> n4
+	//     n4 ==>|"point of no return"| n5
 	//     n5 --> finish
-	//     n2 -. undo .-> start
-	//     n3 -. undo .-> start
+	//     n1fork -. undo .-> start
+	//     n2 -. undo .-> n1fork
+	//     n1join -. undo .-> n2
+	//     n3 -. undo .-> n1fork
+	//     n1join -. undo .-> n3
 	//     classDef pivot stroke:#d6336c,stroke-width:3px
 	//     class n4 pivot
 }

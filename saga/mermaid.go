@@ -23,7 +23,10 @@ func (s *shape) mermaid(o *overlay) string {
 	exits := c.list(s.root.children, []exit{{id: "start", style: "-->"}})
 	c.line(`finish(((" ")))`)
 	c.join(exits, "finish")
-	c.undoArrows(s.nodes)
+	c.undoList(s.root.children, []string{"start"})
+	for _, e := range c.edges {
+		c.line("%s", e)
+	}
 	c.classes()
 	return c.String()
 }
@@ -36,6 +39,7 @@ type chart struct {
 	run   *overlay
 	depth int
 	marks []string
+	edges []string // written last: an edge inside a subgraph would draw both its ends into it
 }
 
 func (c *chart) line(format string, args ...any) {
@@ -50,7 +54,7 @@ func (c *chart) join(from []exit, to string) {
 		if e.label != "" {
 			label = `|"` + mermaidText(e.label) + `"|`
 		}
-		c.line("%s %s%s %s", e.id, e.style, label, to)
+		c.edges = append(c.edges, fmt.Sprintf("%s %s%s %s", e.id, e.style, label, to))
 	}
 }
 
@@ -71,9 +75,14 @@ func (c *chart) node(n *node, in []exit) []exit {
 		if n.kind == kindSequence {
 			out = c.list(n.children, in)
 		} else {
+			c.line(`%sfork((" "))`, id)
+			c.join(in, id+"fork")
 			for _, lane := range n.children {
-				out = append(out, c.node(lane, in)...)
+				out = append(out, c.node(lane, []exit{{id: id + "fork", style: "-->"}})...)
 			}
+			c.line(`%sjoin((" "))`, id)
+			c.join(out, id+"join")
+			out = []exit{{id: id + "join", style: "-->"}}
 		}
 		c.depth--
 		c.line("end")
@@ -117,68 +126,54 @@ func (c *chart) shape(n *node, id string) {
 	}
 }
 
-// undoArrows draws, from each step that has an undo, the way back to those that are compensated next.
-func (c *chart) undoArrows(nodes []*node) {
-	before := undoPredecessors(nodes)
-	for _, n := range nodes {
-		if n.undo == nil {
-			continue
-		}
-		if len(before[n]) == 0 {
-			c.line(`%s -. undo .-> start`, mermaidID(n))
-		}
-		for _, p := range before[n] {
-			c.line(`%s -. undo .-> %s`, mermaidID(n), mermaidID(p))
-		}
-	}
-}
-
-// undoPredecessors tells for each step with an undo which ones are compensated right after it.
-func undoPredecessors(nodes []*node) map[*node][]*node {
-	before := map[*node][]*node{}
-	var list func(nodes, in []*node) []*node
-	var visit func(n *node, in []*node) []*node
-	visit = func(n *node, in []*node) []*node {
-		switch n.kind {
-		case kindParallel:
-			var out []*node
-			for _, c := range n.children {
-				if lane := visit(c, in); !slices.Equal(lane, in) {
-					out = appendNew(out, lane)
-				}
-			}
-			if out == nil {
-				return in
-			}
-			return out
-		case kindWhen:
-			return appendNew(list(n.children, in), list(n.otherwise, in))
-		case kindAwait:
-			return appendNew(list(n.children, in), in)
-		case kindSequence:
-			return list(n.children, in)
-		}
-		if n.undo == nil {
+// undo draws, from each step that has an undo, the way back to what is compensated next, and returns from where the way back
+// goes on behind n. The way back of a parallel group leads through its join and its fork, unless nothing in it is undone.
+func (c *chart) undo(n *node, in []string) []string {
+	id := mermaidID(n)
+	switch n.kind {
+	case kindSequence:
+		return c.undoList(n.children, in)
+	case kindWhen:
+		return appendNew(c.undoList(n.children, in), c.undoList(n.otherwise, in))
+	case kindAwait:
+		return appendNew(c.undoList(n.children, in), in)
+	case kindParallel:
+		if find(n, func(x *node) bool { return x.undo != nil }) == nil {
 			return in
 		}
-		before[n] = in
-		return []*node{n}
-	}
-	list = func(nodes, in []*node) []*node {
-		for _, n := range nodes {
-			in = visit(n, in)
+		c.undoEdges(id+"fork", in)
+		for _, lane := range n.children {
+			if out := c.undo(lane, []string{id + "fork"}); !slices.Equal(out, []string{id + "fork"}) {
+				c.undoEdges(id+"join", out)
+			}
 		}
+		return []string{id + "join"}
+	}
+	if n.undo == nil {
 		return in
 	}
-	list(nodes[:1], nil)
-	return before
+	c.undoEdges(id, in)
+	return []string{id}
 }
 
-func appendNew(to, more []*node) []*node {
+func (c *chart) undoList(nodes []*node, in []string) []string {
+	for _, n := range nodes {
+		in = c.undo(n, in)
+	}
+	return in
+}
+
+func (c *chart) undoEdges(from string, to []string) {
+	for _, id := range to {
+		c.edges = append(c.edges, from+" -. undo .-> "+id)
+	}
+}
+
+func appendNew(to, more []string) []string {
 	out := slices.Clone(to)
-	for _, n := range more {
-		if !slices.Contains(out, n) {
-			out = append(out, n)
+	for _, id := range more {
+		if !slices.Contains(out, id) {
+			out = append(out, id)
 		}
 	}
 	return out

@@ -70,7 +70,7 @@ func (o *overlay) mood(n *node) mood {
 func (o *overlay) says(n *node) string {
 	step, ok := o.steps[n.name]
 	if !ok {
-		return ""
+		return string(moodPending)
 	}
 	text := strings.ReplaceAll(step.Status, "-", " ")
 	if o.mood(n) == moodParked {

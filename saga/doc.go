@@ -28,6 +28,11 @@
 // Ownership is a lease in database time; every write carries it, and a node that was taken over writes nothing. Attempts,
 // retry times and deadlines are durable. A waiting saga is a row, not a goroutine.
 //
+// # Looking at a definition
+//
+// [Def.SVG] and [Def.Mermaid] draw it, [Def.SVGOf] and [Def.MermaidOf] draw one run of it. [Lint] warns of what runs and will
+// hurt. [Diff] tells what a new version changes, and which sagas under way would fit it.
+//
 // # What it does not do
 //
 // It isolates nothing: other transactions see a saga's intermediate effects. It does not replay code: change the tree under

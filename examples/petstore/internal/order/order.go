@@ -72,9 +72,13 @@ func newEngine(ctx context.Context, s *platform.Service, def saga.Definition) (*
 	if err != nil {
 		return nil, err
 	}
+	watched, err := measured(hooks(s), s.Telemetry.Meter("petstore/order"))
+	if err != nil {
+		return nil, err
+	}
 	return saga.New(saga.Config{
 		TTL: s.Settings.Saga.TTL, Grace: s.Settings.Drain.Work, TxConcurrency: 4,
-		Publish: s.Outbox.Write, Inject: s.Telemetry.Inject, Extract: s.Telemetry.Extract, Hooks: hooks(s),
+		Publish: s.Outbox.Write, Inject: s.Telemetry.Inject, Extract: s.Telemetry.Extract, Hooks: watched,
 	}, store, def)
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -176,6 +178,19 @@ func TestEmbedded(t *testing.T) {
 	require.NoError(t, resp.Body.Close())
 	require.Equal(t, http.StatusOK, resp.StatusCode)
 	http.DefaultClient.CloseIdleConnections()
+	svc, _ := s.Service("order")
+	require.EventuallyWithT(t, func(t *assert.CollectT) { // the engine counts after it told the customer
+		rec := httptest.NewRecorder()
+		svc.Telemetry.MetricsHandler().ServeHTTP(rec, httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/metrics", nil))
+		metrics := rec.Body.String()
+		for _, line := range []string{
+			`mmf_saga_started_total{saga="place_order"} 3`, `mmf_saga_finished_total{outcome="completed",saga="place_order"} 1`,
+			`mmf_saga_finished_total{outcome="compensated",saga="place_order"} 2`, `petstore_orders_total{outcome="cancelled"} 2`,
+			`petstore_orders_total{outcome="approved"} 1`, `mmf_saga_duration_seconds_count{outcome="completed",saga="place_order"} 1`,
+		} {
+			assert.Contains(t, metrics, line)
+		}
+	}, patience, 50*time.Millisecond)
 	dir := s.Stack.Dir
 	stop()
 	require.NoDirExists(t, dir, "a temporary folder goes with the shop")

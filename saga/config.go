@@ -104,6 +104,9 @@ type Hooks struct {
 	Finished func(ctx context.Context, e SagaEvent)
 	// Parked is called when a saga needs somebody's help.
 	Parked func(ctx context.Context, e SagaEvent)
+	// Refused is called when a signal is dropped because it came too late: Step is the await whose deadline had passed, if
+	// that is why, and Reason says it. After an error of the store it may be called again for the same signal.
+	Refused func(ctx context.Context, e SagaEvent)
 	// Recovered is called when this node took over lanes, with the number of live sagas found in them.
 	Recovered func(ctx context.Context, sagas int)
 	// Fenced is called when another node took over this node's sagas.

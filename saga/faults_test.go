@@ -161,7 +161,9 @@ func TestCancelTogetherWithThePivotsResult(t *testing.T) {
 	note := saga.NewSignal[bool]("note")
 	paying, paid, posted := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	pay := saga.Pivot("pay", func(c saga.Ctx, _ trip) (saga.None, error) { close(paying); return saga.None{}, held(c, paid) })
-	def := saga.Define("trip", 1, step("a", nothing).Undo(func(saga.Ctx, trip, saga.None) error { return nil }), pay)
+	def := saga.Define("trip", 1, step("a", nothing).Undo(func(saga.Ctx, trip, saga.None) error { return nil }), pay,
+		saga.When("never", func(trip) bool { return false }, saga.Await(note, func(*trip, bool) error { return nil }).Within(time.Hour).
+			OnDeadline(saga.Retriable("r", func(saga.Ctx, trip) (saga.None, error) { return saga.None{}, nil }))))
 	next := saga.Define("next", 1, step("n", func(saga.Ctx) error { close(posted); return nil }))
 	writing, write, cancelled := make(chan struct{}), make(chan struct{}), make(chan struct{}, 1000)
 	s := &hooked{Store: sqliteStore(t)}

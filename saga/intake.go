@@ -153,6 +153,10 @@ func (a *activation) takeMail(m Mail) []Record {
 		if _, twice := a.m.seen[m.Name+"\x00"+m.Dedupe]; twice && m.Dedupe != "" {
 			return nil
 		}
+		if await, reason := a.m.refuseSignal(m.Name); reason != "" {
+			a.refused(await, reason)
+			return nil
+		}
 		return []Record{{Kind: Signalled, Name: m.Name, Dedupe: m.Dedupe, Payload: m.Payload}}
 	case MailReply:
 		return a.takeReply(m)
@@ -166,6 +170,18 @@ func (a *activation) takeMail(m Mail) []Record {
 		return []Record{{Kind: Terminated, Actor: m.Actor, Reason: m.Reason, End: TerminatedByHand}}
 	}
 	return nil
+}
+
+func (a *activation) refused(await *node, reason string) {
+	h := a.w.e.cfg.Hooks.Refused
+	if h == nil {
+		return
+	}
+	e := a.m.event()
+	if e.Step, e.Reason = "", reason; await != nil {
+		e.Step = await.name
+	}
+	h(a.w.e.contextOf(a.w.ctx, a.m), e)
 }
 
 // takeReply matches a reply with the remote step that waits for it. A reply that comes too late is dropped: the command

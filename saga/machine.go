@@ -73,6 +73,7 @@ type machine struct {
 
 	signals []pendingSignal
 	seen    map[string]struct{} // dedupe keys of signals
+	late    map[string]struct{} // signals whose newest await passed its deadline
 
 	state any // of the root scope; branches of running groups are computed on demand
 }
@@ -83,7 +84,7 @@ type pendingSignal struct {
 }
 
 func newMachine(def *shape, id ID) *machine {
-	return &machine{def: def, id: id, nodes: make([]nodeState, len(def.nodes)), seen: map[string]struct{}{}}
+	return &machine{def: def, id: id, nodes: make([]nodeState, len(def.nodes)), seen: map[string]struct{}{}, late: map[string]struct{}{}}
 }
 
 // apply folds the next record in. An error means that the journal and the definition do not fit together, or that a
@@ -145,6 +146,7 @@ func (m *machine) applyKind(r Record, n *node, ns *nodeState) error {
 		if r.Undo {
 			ns.status = undoArmed
 		}
+		delete(m.late, n.signal)
 	case Signalled:
 		if r.Dedupe != "" {
 			m.seen[r.Name+"\x00"+r.Dedupe] = struct{}{}
@@ -152,6 +154,7 @@ func (m *machine) applyKind(r Record, n *node, ns *nodeState) error {
 		m.signals = append(m.signals, pendingSignal{r.Name, r.Payload})
 	case Expired:
 		ns.status = expired
+		m.late[n.signal] = struct{}{}
 		if len(n.children) == 0 {
 			ns.status = rejected
 			m.turnBack(n.name, r.Reason, r.Open)
@@ -276,22 +279,4 @@ func (m *machine) resume() {
 			ns.due = time.Time{}
 		}
 	}
-}
-
-func (m *machine) takeSignal(name string) {
-	for i, s := range m.signals {
-		if s.name == name {
-			m.signals = slices.Delete(m.signals, i, i+1)
-			return
-		}
-	}
-}
-
-func (m *machine) hasSignal(name string) ([]byte, bool) {
-	for _, s := range m.signals {
-		if s.name == name {
-			return s.payload, true
-		}
-	}
-	return nil, false
 }

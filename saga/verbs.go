@@ -23,8 +23,10 @@ func (f sendOption) apply(m *Mail) { f(m) }
 // DedupeKey marks a signal so that sending it again under the same key has no effect.
 func DedupeKey(key string) SendOption { return sendOption(func(m *Mail) { m.Dedupe = key }) }
 
-// Send sends the signal to the saga with the given ID. When it returns nil the signal is durable; it is kept until the saga
-// awaits it. Errors match [ErrNotFound], [ErrFinished] or [ErrTooLarge].
+// Send sends the signal to the saga with the given ID. When it returns nil the signal is durable and the saga will look at it:
+// it is kept while an await for it waits or is still to come. It is refused, which only [Hooks.Refused] tells, when no
+// await for it can come any more, when the saga is being taken back, and from the deadline of one await until the next for
+// the same signal begins. Errors match [ErrNotFound], [ErrFinished] or [ErrTooLarge].
 func (s *Signal[D]) Send(ctx context.Context, e *Engine, id ID, payload D, opts ...SendOption) error {
 	raw, err := json.Marshal(payload)
 	if err != nil {

@@ -27,7 +27,8 @@ type AwaitNode[S any] struct {
 }
 
 // Await waits for a signal and folds its payload into the state. A fold that returns [Reject] is a business refusal: the
-// saga compensates. A signal that arrives before its Await is kept. The node bears the signal's name; see
+// saga compensates. A signal that arrives before its Await is kept, one after its deadline is refused: see
+// [Signal.Send]. The node bears the signal's name; see
 // [AwaitBuilder.Named].
 func Await[S, D any](sig *Signal[D], fold func(*S, D) error) *AwaitBuilder[S] {
 	n := AwaitNode[S]{payload: reflect.TypeFor[D]()}

@@ -13,10 +13,8 @@ import (
 	"context"
 	"embed"
 	"fmt"
-	"io/fs"
 
 	"github.com/marty-framework/mmf/data"
-	"github.com/marty-framework/mmf/data/migrate"
 	"github.com/marty-framework/mmf/saga"
 	"github.com/marty-framework/mmf/saga/internal/sqlstore"
 )
@@ -25,17 +23,11 @@ import (
 var migrations embed.FS
 
 // New creates or upgrades the tables and returns a store. The database must be SQLite; its owner closes it. A database
-// that a newer version of MMF has migrated is refused with a [*migrate.NewerError].
+// that a newer version of MMF has migrated is refused with a [*github.com/marty-framework/mmf/data/migrate.NewerError].
 func New(ctx context.Context, db data.DB) (saga.Store, error) {
-	if db.Dialect() != data.SQLite {
-		return nil, fmt.Errorf("sagasqlite: the database is %s; use the store of that engine", db.Dialect())
-	}
-	files, err := fs.Sub(migrations, "migrations")
+	store, err := sqlstore.Open(ctx, db, data.SQLite, migrations)
 	if err != nil {
-		return nil, err
-	}
-	if err := migrate.Up(ctx, db, files, migrate.Config{Name: "saga"}); err != nil {
 		return nil, fmt.Errorf("sagasqlite: %w", err)
 	}
-	return sqlstore.New(db), nil
+	return store, nil
 }

@@ -7,12 +7,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/marty-framework/mmf/data"
+	"github.com/marty-framework/mmf/data/migrate"
 	"github.com/marty-framework/mmf/saga"
 )
 
@@ -29,6 +31,21 @@ var _ saga.Store = (*Store)(nil)
 
 // New makes a store over a database whose tables exist.
 func New(db data.DB) *Store { return &Store{db: db, pg: db.Dialect() == data.Postgres} }
+
+// Open creates or upgrades the tables on a database of the given engine and returns a store over it.
+func Open(ctx context.Context, db data.DB, engine data.Dialect, migrations fs.FS) (*Store, error) {
+	if db.Dialect() != engine {
+		return nil, fmt.Errorf("the database is %s; use the store of that engine", db.Dialect())
+	}
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	if err := migrate.Up(ctx, db, files, migrate.Config{Name: "saga"}); err != nil {
+		return nil, err
+	}
+	return New(db), nil
+}
 
 // DB is the database of the journal.
 func (s *Store) DB() data.DB { return s.db }

@@ -20,7 +20,7 @@ func hints(ctx context.Context, out io.Writer, urls map[string]string) {
 	defer cancel()
 	token, err := demo.Token(ctx, urls["issuer"], "alice")
 	if urls["issuer"] == "" || err != nil {
-		token = "$(petstore token --user alice)"
+		token = "$(go run ./examples/petstore token --user alice)"
 	}
 	fmt.Fprintf(out, `
 Buy a goldfish as alice (the token is good for an hour):
@@ -28,7 +28,7 @@ Buy a goldfish as alice (the token is good for an hour):
     -d '{"petId":"goldfish-004","paymentMethod":"pm_visa"}' \
     -H "Authorization: Bearer %s"
 
-Try: petstore demo saga
+Try: go run ./examples/petstore demo saga
 `, front, token)
 }
 

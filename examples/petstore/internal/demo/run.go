@@ -67,8 +67,8 @@ func Run(ctx context.Context, scenarios []Scenario, opts Options, out io.Writer)
 }
 
 const reproduce = `
-Do it yourself, with a shop that runs (petstore serve):
-  T=$(petstore token --user alice)
+Do it yourself, with a shop that runs (go run ./examples/petstore):
+  T=$(go run ./examples/petstore token --user alice)
   curl -si localhost:8080/api/v1/orders -H "Authorization: Bearer $T" -H "Idempotency-Key: $RANDOM" \
        -H 'Content-Type: application/json' -d '{"petId":"goldfish-004","paymentMethod":"pm_declined"}'
   curl -s  localhost:8080/api/v1/orders -H "Authorization: Bearer $T"

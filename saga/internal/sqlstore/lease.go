@@ -74,12 +74,12 @@ func (s *Store) Claim(ctx context.Context, l saga.Lease) (owned []saga.Lane, sur
 	return owned, surplus, err
 }
 
-// evictZombies ends sessions that hold a node's fence in a transaction which has done nothing for ttl: a healthy node holds
-// it for milliseconds, and one that was stopped in between would keep everybody from taking its work over.
+// evictZombies ends sessions that hold a node's fence or the lanes in a transaction which has done nothing for ttl: a healthy
+// node holds them for milliseconds, and one that was stopped in between would keep everybody from taking its work over.
 func (s *Store) evictZombies(ctx context.Context, ttl time.Duration) error {
 	_, err := s.db.Exec(ctx, `select pg_terminate_backend(a.pid) from pg_stat_activity a
 		where a.state like 'idle in transaction%' and a.state_change < clock_timestamp() - make_interval(secs => $1) and a.usename = current_user
-		and exists (select 1 from pg_locks l where l.pid = a.pid and l.relation = 'saga_node'::regclass and l.database = (
+		and exists (select 1 from pg_locks l where l.pid = a.pid and l.relation in ('saga_node'::regclass, 'saga_lane'::regclass) and l.database = (
 			select oid from pg_database where datname = current_database()))`, ttl.Seconds())
 	return err
 }

@@ -127,31 +127,53 @@ func (u uidScanner) Scan(src any) error {
 	return fmt.Errorf("sagastore: a saga's id is stored as %T", src)
 }
 
-// Register records the definitions and creates their lanes.
+// Register records the definitions and creates their lanes. What is there already is only read, so a process that starts
+// beside others waits for none of their locks.
 func (s *Store) Register(ctx context.Context, defs []saga.DefInfo) error {
-	return s.db.InTx(ctx, func(ctx context.Context, tx data.Tx) error {
-		for _, d := range defs {
-			_, err := tx.Exec(ctx, `insert into saga_def (kind, fingerprint) values ($1, $2) on conflict do nothing`, d.Kind, d.Fingerprint)
+	for _, d := range defs {
+		known, lanes, err := s.registered(ctx, s.db, d.Kind)
+		if err != nil {
+			return err
+		}
+		if lanes < lanesPerKind {
+			if known, err = s.register(ctx, d); err != nil {
+				return err
+			}
+		}
+		if known != d.Fingerprint {
+			return fmt.Errorf("%w: %s was registered in this database with other steps; give the new shape a new version",
+				saga.ErrShapeChanged, d.Kind)
+		}
+	}
+	return nil
+}
+
+func (s *Store) registered(ctx context.Context, q data.Querier, kind string) (fingerprint string, lanes int, err error) {
+	err = q.QueryRow(ctx, `select fingerprint, (select count(*) from saga_lane where kind = $1) from saga_def where kind = $1`, kind).
+		Scan(&fingerprint, &lanes)
+	if errors.Is(err, data.ErrNoRows) {
+		err = nil
+	}
+	return fingerprint, lanes, err
+}
+
+// register makes the definition's rows and returns the fingerprint that stands, which another process may have written.
+func (s *Store) register(ctx context.Context, d saga.DefInfo) (known string, err error) {
+	err = s.db.InTx(ctx, func(ctx context.Context, tx data.Tx) error {
+		_, err := tx.Exec(ctx, `insert into saga_def (kind, fingerprint) values ($1, $2) on conflict do nothing`, d.Kind, d.Fingerprint)
+		if err != nil {
+			return err
+		}
+		for n := range lanesPerKind {
+			_, err := tx.Exec(ctx, `insert into saga_lane (kind, n, epoch) values ($1, $2, 0) on conflict do nothing`, d.Kind, n)
 			if err != nil {
 				return err
 			}
-			var known string
-			if err := tx.QueryRow(ctx, `select fingerprint from saga_def where kind = $1`, d.Kind).Scan(&known); err != nil {
-				return err
-			}
-			if known != d.Fingerprint {
-				return fmt.Errorf("%w: %s was registered in this database with other steps; give the new shape a new version",
-					saga.ErrShapeChanged, d.Kind)
-			}
-			for n := range lanesPerKind {
-				_, err := tx.Exec(ctx, `insert into saga_lane (kind, n, epoch) values ($1, $2, 0) on conflict do nothing`, d.Kind, n)
-				if err != nil {
-					return err
-				}
-			}
 		}
-		return nil
+		known, _, err = s.registered(ctx, tx, d.Kind)
+		return err
 	})
+	return known, err
 }
 
 // Load reads journals.

@@ -128,11 +128,25 @@ func (a *activation) call(c Ctx, cmd Command, tx data.Tx, state, result any) (pa
 			payload, err = nil, fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	if cmd.Undo {
-		return nil, cmd.node.undo(c, tx, state, result)
+	var r any
+	carried := false
+	attempt := func(c Ctx) (err error) {
+		carried = true
+		if cmd.Undo {
+			return cmd.node.undo(c, tx, state, result)
+		}
+		r, err = cmd.node.do(c, tx, state)
+		return err
 	}
-	r, err := cmd.node.do(c, tx, state)
-	if err != nil {
+	if around := a.w.e.cfg.Around; around != nil {
+		err = around(c, attempt)
+	} else {
+		err = attempt(c)
+	}
+	if err == nil && !carried {
+		err = errNotCarried
+	}
+	if err != nil || cmd.Undo {
 		return nil, err
 	}
 	if cmd.node.kind == kindRemote {

@@ -40,6 +40,10 @@ type Config struct {
 	// Correlation ids are carried without them.
 	Inject  func(ctx context.Context, headers map[string]string)
 	Extract func(ctx context.Context, headers map[string]string) context.Context
+	// Around is called for every attempt of a step, in either direction, and calls attempt to carry it out: normally once,
+	// with its own Ctx or one whose Context was exchanged. What it returns is the outcome of the attempt; without an error the
+	// result is that of the last call. Test kits inject faults with it, tracers open spans. It must be safe for concurrent use.
+	Around func(c Ctx, attempt func(Ctx) error) error
 	// Hooks observe the engine.
 	Hooks Hooks
 }

@@ -20,6 +20,8 @@ type Definition interface {
 	Name() string
 	Version() int
 	Err() error
+	// Tree describes its nodes.
+	Tree() []NodeInfo
 	compiled() *shape
 }
 

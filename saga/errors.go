@@ -37,6 +37,7 @@ var (
 	errNoPublisher = errors.New("saga: the definition publishes events, but Config.Publish is not set")
 	// errInterrupted ends a step's context when the saga turned back; the step's outcome then is unknown.
 	errInterrupted = errors.New("saga: the saga turned back while the step was running")
+	errNotCarried  = errors.New("saga: Config.Around returned no error without carrying the attempt out")
 	errDraining    = errors.New("saga: the engine is stopping")
 )
 

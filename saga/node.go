@@ -47,6 +47,7 @@ type node struct {
 	class     class
 	name      string
 	publishes bool
+	hasResult bool // other than None
 	parent    *node
 	children  []*node // of an await: what runs on its deadline
 	otherwise []*node // of a when

@@ -46,6 +46,9 @@ func (a *action[S, R]) compileAction(b *builder) *node {
 		}
 	}
 	n.decode = decodeResult[R]
+	var r R
+	_, none := any(r).(None)
+	n.hasResult = !none
 	if a.into != nil {
 		n.fold = func(state, result any) any {
 			s := state.(S)

@@ -44,7 +44,7 @@ type activation struct {
 	laneEpoch int64
 	asleep    bool // the store holds a timer for it
 	asleepTil time.Time
-	inflight  map[*node]*flight
+	inflight  map[int]*flight     // by the number of the node, which the journal fixes
 	suspects  map[string]struct{} // may have been attempted by a former owner
 	timer     *time.Timer
 	mail      []Mail  // taken up and not yet durable
@@ -73,7 +73,7 @@ func (w *worker) deliver(uid UID, lane int64, ev event) bool {
 				w.mu.Unlock()
 				return false
 			}
-			a = &activation{w: w, uid: uid, lane: lane, laneEpoch: l.Epoch, inflight: map[*node]*flight{}}
+			a = &activation{w: w, uid: uid, lane: lane, laneEpoch: l.Epoch, inflight: map[int]*flight{}}
 			w.acts[uid] = a
 		}
 		w.mu.Unlock()

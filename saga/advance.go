@@ -86,7 +86,7 @@ func (a *activation) planSleep(write *Write, cmds []Command, now time.Time) {
 func (a *activation) nextDue(cmds []Command, now time.Time) (due time.Time, ready bool) {
 	due = Forever
 	for _, c := range cmds {
-		if a.inflight[c.node] != nil {
+		if a.inflight[c.node.id] != nil {
 			continue
 		}
 		if c.NotBefore.Before(due) {
@@ -137,8 +137,8 @@ func (a *activation) interrupt() {
 	if a.m.dir != backward {
 		return
 	}
-	for n, f := range a.inflight {
-		if !f.undo && n.class != pivot {
+	for id, f := range a.inflight {
+		if !f.undo && a.m.all[id].class != pivot {
 			f.cancel(errInterrupted)
 		}
 	}
@@ -147,13 +147,13 @@ func (a *activation) interrupt() {
 // openSteps names the steps that may have been attempted and have no recorded outcome.
 func (a *activation) openSteps(except string) []string {
 	var open []string
-	for n, f := range a.inflight {
-		if !f.undo && n.name != except {
-			open = append(open, n.name)
+	for id, f := range a.inflight {
+		if name := a.m.all[id].name; !f.undo && name != except {
+			open = append(open, name)
 		}
 	}
 	for name := range a.suspects {
-		n := a.m.def.byName[name]
+		n := a.m.node(name)
 		if name != except && !slices.Contains(open, name) && !a.m.nodes[n.id].known {
 			open = append(open, name)
 		}
@@ -263,7 +263,7 @@ func (d *decision) first(cmds []Command) ([]Record, error) {
 		case OpEnd:
 			return []Record{{Kind: Ended, End: c.Outcome}}, nil
 		case OpSettle:
-			if d.a.inflight[c.node] == nil {
+			if d.a.inflight[c.node.id] == nil {
 				return []Record{{Kind: Unknown, Node: c.Node, Reason: "interrupted; its outcome is not known"}}, nil
 			}
 		case OpDecide:

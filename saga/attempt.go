@@ -31,7 +31,7 @@ func (a *activation) start(cmds []Command) ([]Record, error) {
 	now := a.w.now()
 	var inline *Command
 	for _, c := range cmds {
-		if c.Op != OpRun || c.NotBefore.After(now) || a.inflight[c.node] != nil {
+		if c.Op != OpRun || c.NotBefore.After(now) || a.inflight[c.node.id] != nil {
 			continue
 		}
 		if !a.w.mayStart() {
@@ -80,7 +80,7 @@ func (a *activation) launch(c Command) error {
 	}
 	ctx, cancel := context.WithCancelCause(a.w.e.contextOf(a.w.steps, a.m))
 	f := &flight{undo: c.Undo, cancel: cancel}
-	a.inflight[c.node] = f
+	a.inflight[c.node.id] = f
 	delete(a.suspects, c.Node)
 	result, info := a.m.nodes[c.node.id].result, a.infoFor(c)
 	a.w.actors.start(func() {
@@ -256,7 +256,7 @@ func (m *machine) endAfter(r Record) Outcome {
 		return outcomeNone
 	}
 	trial := *m
-	trial.nodes = append([]nodeState(nil), m.nodes...)
+	trial.nodes, trial.cmds = append([]nodeState(nil), m.nodes...), nil
 	if trial.apply(r) != nil {
 		return outcomeNone
 	}

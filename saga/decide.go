@@ -40,20 +40,21 @@ func (s *shape) Next(history []Record) ([]Command, error) {
 	return m.next(), nil
 }
 
+// next decides. The commands are good until the next call.
 func (m *machine) next() []Command {
 	if m.outcome != outcomeNone || m.parked || m.seq == 0 {
 		return nil
 	}
+	cmds := m.cmds[:0]
+	defer func() { m.cmds = cmds }()
 	if m.dir == forward {
-		var cmds []Command
 		m.forward(m.def.root, &cmds)
 		if len(cmds) == 0 {
-			return []Command{{Op: OpEnd, Outcome: Completed}}
+			cmds = append(cmds, Command{Op: OpEnd, Outcome: Completed})
 		}
 		return cmds
 	}
-	var cmds []Command
-	for _, n := range m.def.nodes {
+	for _, n := range m.all {
 		if m.nodes[n.id].open {
 			cmds = append(cmds, Command{Op: OpSettle, Node: n.name, node: n})
 		}
@@ -62,7 +63,7 @@ func (m *machine) next() []Command {
 		return cmds // compensation begins when every outcome is recorded
 	}
 	if m.backward(m.def.root, &cmds) {
-		return []Command{{Op: OpEnd, Outcome: Compensated}}
+		cmds = append(cmds, Command{Op: OpEnd, Outcome: Compensated})
 	}
 	return cmds
 }

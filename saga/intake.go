@@ -133,10 +133,10 @@ func (a *activation) take(ev event) []Record {
 }
 
 func (a *activation) takeResult(r attemptResult) []Record {
-	if a.inflight[r.node] != r.flight {
+	if a.inflight[r.node.id] != r.flight {
 		return nil // of an attempt that was given up; what it still did is covered by its repetition or by the undo
 	}
-	delete(a.inflight, r.node)
+	delete(a.inflight, r.node.id)
 	if r.void || r.err != nil && a.w.steps.Err() != nil {
 		return nil // stopping: whoever owns the saga next repeats the attempt
 	}
@@ -193,7 +193,7 @@ func (a *activation) takeReply(m Mail) []Record {
 		a.w.e.fail(a.w.ctx, fmt.Errorf("saga: %s: a reply with the key %q fits no step", a.ref.ID, m.Name))
 		return nil
 	}
-	n, undo := a.m.def.byName[rest[:cut]], rest[cut+1:] == "undo"
+	n, undo := a.m.node(rest[:cut]), rest[cut+1:] == "undo"
 	if n == nil || n.kind != kindRemote {
 		a.w.e.fail(a.w.ctx, fmt.Errorf("saga: %s: a reply with the key %q fits no remote step", a.ref.ID, m.Name))
 		return nil

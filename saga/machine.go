@@ -58,7 +58,8 @@ type machine struct {
 	id    ID
 	seq   int64
 	dir   direction
-	nodes []nodeState
+	all   []*node     // by id
+	nodes []nodeState // by id
 	input []byte
 	meta  map[string]string
 
@@ -72,10 +73,12 @@ type machine struct {
 	actor          string
 
 	signals []pendingSignal
-	seen    map[string]struct{} // dedupe keys of signals
-	late    map[string]struct{} // signals whose newest await passed its deadline
+	seen    map[string]struct{} // dedupe keys of signals; nil until there are some
+	late    map[string]struct{} // signals whose newest await passed its deadline; nil until there are some
 
 	state any // of the root scope; branches of running groups are computed on demand
+
+	cmds []Command // of next, reused
 }
 
 type pendingSignal struct {
@@ -84,7 +87,17 @@ type pendingSignal struct {
 }
 
 func newMachine(def *shape, id ID) *machine {
-	return &machine{def: def, id: id, nodes: make([]nodeState, len(def.nodes)), seen: map[string]struct{}{}, late: map[string]struct{}{}}
+	return &machine{def: def, id: id, all: def.nodes, nodes: make([]nodeState, len(def.nodes))}
+}
+
+func (m *machine) node(name string) *node { return m.def.byName[name] }
+
+// note adds to a set that is usually empty.
+func note(set *map[string]struct{}, key string) {
+	if *set == nil {
+		*set = map[string]struct{}{}
+	}
+	(*set)[key] = struct{}{}
 }
 
 // apply folds the next record in. An error means that the journal and the definition do not fit together, or that a
@@ -102,7 +115,7 @@ func (m *machine) apply(r Record) (err error) {
 	var n *node
 	var ns *nodeState
 	if r.Node != "" {
-		n = m.def.byName[r.Node]
+		n = m.node(r.Node)
 		if n == nil {
 			return fmt.Errorf("saga: %s: journal names step %q, which %s does not have", m.id, r.Node, m.def.kind())
 		}
@@ -141,6 +154,7 @@ func (m *machine) applyKind(r Record, n *node, ns *nodeState) error {
 		m.turnBack(n.name, r.Reason, r.Open)
 	case Branched:
 		ns.decided, ns.yes = true, r.Taken
+		return m.fold(n) // a branch not taken may have been all that its group still lacked
 	case Armed:
 		ns.due, ns.status = r.Due, armed
 		if r.Undo {
@@ -149,12 +163,12 @@ func (m *machine) applyKind(r Record, n *node, ns *nodeState) error {
 		delete(m.late, n.signal)
 	case Signalled:
 		if r.Dedupe != "" {
-			m.seen[r.Name+"\x00"+r.Dedupe] = struct{}{}
+			note(&m.seen, r.Name+"\x00"+r.Dedupe)
 		}
 		m.signals = append(m.signals, pendingSignal{r.Name, r.Payload})
 	case Expired:
 		ns.status = expired
-		m.late[n.signal] = struct{}{}
+		note(&m.late, n.signal)
 		if len(n.children) == 0 {
 			ns.status = rejected
 			m.turnBack(n.name, r.Reason, r.Open)
@@ -214,11 +228,11 @@ func (m *machine) turnBack(step, reason string, open []string) {
 	}
 	m.dir, m.causeStep, m.cause = backward, step, reason
 	for _, name := range open {
-		if n := m.def.byName[name]; n != nil {
+		if n := m.node(name); n != nil {
 			m.nodes[n.id].open = true
 		}
 	}
-	for _, n := range m.def.nodes {
+	for _, n := range m.all {
 		m.settle(n, &m.nodes[n.id])
 	}
 }
@@ -249,7 +263,7 @@ func (m *machine) applyCancel(r Record) {
 }
 
 func (m *machine) pivotDone() bool {
-	for _, n := range m.def.nodes {
+	for _, n := range m.all {
 		if n.class == pivot && m.nodes[n.id].status == done {
 			return true
 		}
@@ -259,7 +273,7 @@ func (m *machine) pivotDone() bool {
 
 // openPivot returns the pivot whose effect may already have happened.
 func (m *machine) openPivot(open []string) *node {
-	for _, n := range m.def.nodes {
+	for _, n := range m.all {
 		if n.class != pivot {
 			continue
 		}

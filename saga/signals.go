@@ -13,7 +13,7 @@ func (m *machine) refuseSignal(name string) (await *node, reason string) {
 		return nil, fmt.Sprintf("signal %q is refused: the saga is being taken back", name)
 	}
 	toCome := false
-	for _, n := range m.def.nodes {
+	for _, n := range m.all {
 		if n.kind != kindAwait || n.signal != name {
 			continue
 		}

@@ -234,7 +234,7 @@ func (m *machine) describe() Status {
 	case m.dir == backward:
 		s.State = StateCompensating
 	}
-	for _, n := range m.def.nodes {
+	for _, n := range m.all {
 		if n.kind < kindAwait {
 			continue
 		}

@@ -128,11 +128,27 @@ func (a *activation) leave() {
 	for _, f := range a.inflight { // of a saga that was terminated
 		f.cancel(errInterrupted)
 	}
-	a.w.mu.Lock()
-	if a.w.acts[a.uid] == a {
-		delete(a.w.acts, a.uid)
+	a.w.forget(a)
+}
+
+// forget takes an activation out of memory, unless another one has its place.
+func (w *worker) forget(a *activation) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.acts[a.uid] == a {
+		delete(w.acts, a.uid)
 	}
-	a.w.mu.Unlock()
+}
+
+// resident reports whether the saga is in this process's memory.
+func (e *Engine) resident(uid UID) bool {
+	w := e.current()
+	if w == nil {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.acts[uid] != nil
 }
 
 // takeLate marks the activation gone and passes events that slipped in on to its successor.

@@ -36,7 +36,9 @@ func (a *activation) decide(events []event, records []Record) ([]Command, error)
 	}
 	a.interrupt()
 	write := Write{Ref: a.ref, LaneEpoch: a.laneEpoch, Records: d.records, MailDone: a.mailIDs(), End: a.m.outcome != outcomeNone}
-	if !write.End {
+	if write.End {
+		write.Wake = a.asleep
+	} else {
 		a.planSleep(&write, cmds, d.now)
 	}
 	if len(write.Records) == 0 && len(write.MailDone) == 0 && write.Sleep.IsZero() && !write.Wake {
@@ -162,7 +164,9 @@ func (a *activation) openSteps(except string) []string {
 	return open
 }
 
+// finish tells the end. The saga has left memory by then, so that whoever asks from now on reads the journal.
 func (a *activation) finish() {
+	a.w.forget(a)
 	a.w.e.tell(a.uid, a.m.ending())
 	if h := a.w.e.cfg.Hooks.Finished; h != nil {
 		h(a.w.e.contextOf(a.w.ctx, a.m), a.m.event())

@@ -195,18 +195,21 @@ func (r *Run[S]) Result(ctx context.Context) (S, error) {
 	var zero S
 	ch := r.e.watch(r.ref.UID)
 	defer r.e.unwatch(r.ref.UID, ch)
-	for pause := 5 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		m, err := r.e.read(ctx, r.ref.UID)
-		switch {
-		case data.Retryable(err) && ctx.Err() == nil: // the database may come back
-		case err != nil:
-			return zero, err
-		case m.outcome != outcomeNone || m.parked:
-			s, _ := m.state.(S)
-			return s, m.err()
+	for first, pause := true, 5*time.Millisecond; ; first, pause = false, min(2*pause, time.Second) {
+		here := r.e.resident(r.ref.UID)
+		if !here || !first { // while it is in memory here, its end is told and the journal need not be asked
+			m, err := r.e.read(ctx, r.ref.UID)
+			switch {
+			case data.Retryable(err) && ctx.Err() == nil: // the database may come back
+			case err != nil:
+				return zero, err
+			case m.outcome != outcomeNone || m.parked:
+				s, _ := m.state.(S)
+				return s, m.err()
+			}
 		}
 		wait := pause
-		if r.e.current() != nil {
+		if here || r.e.current() != nil {
 			wait = time.Second // this process is told; asking is for sagas that another node ends
 		}
 		select {

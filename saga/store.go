@@ -35,7 +35,7 @@ type Store interface {
 	// Leave releases every lane and ends the lease.
 	Leave(ctx context.Context, l Lease) error
 
-	// Append writes a batch in one commit: all of it or, when the lease is fenced, nothing. The first result has one entry
+	// Append writes a batch, with at most one write per saga, in one commit: all of it or, when the lease is fenced, nothing. The first result has one entry
 	// per write: nil, an error matching ErrConflict when a new saga's ID is taken, or one matching ErrStale when a record's
 	// number holds another record; such a write alone has no effect.
 	// A lost commit reply is resolved inside: writing identical records again is harmless.
@@ -123,9 +123,9 @@ type Write struct {
 	New       bool      // the first write of the saga
 	Records   []Record  // numbered
 	Sleep     time.Time // asleep until then; zero: not asleep
-	Wake      bool      // no longer asleep
+	Wake      bool      // no longer asleep, whether it was or not; never together with Sleep
 	MailDone  []int64   // mail that the records have taken in
-	End       bool      // the saga is no longer live
+	End       bool      // the saga is no longer live; one that may be asleep also wakes
 }
 
 // MailKind says what a piece of mail asks for.

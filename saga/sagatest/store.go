@@ -362,20 +362,23 @@ func (f *fixture) theEndForgets() {
 	f.append(l, w)
 	require.NoError(f, f.store.Post(f.Context(), f.store.DB(), saga.Mail{Saga: w.Ref.UID, Kind: saga.MailSignal, Name: "late"}))
 	sleep := f.then(w)
-	sleep.Sleep = saga.Forever
+	sleep.Sleep = time.Now().Add(-time.Second)
 	f.append(l, sleep)
 	last := done(2, "a")
 	last.End = saga.Completed
 	end := f.then(w, last)
-	end.End = true
+	end.End, end.Wake = true, true
 	f.append(l, end)
 	live, err := f.store.List(f.Context(), 10)
 	require.NoError(f, err)
 	require.Empty(f, live)
 	mail, err := f.store.Mail(f.Context(), ids(lanes), 0, 10)
 	require.NoError(f, err)
-	require.Empty(f, mail)
+	require.Len(f, mail, 1, "the engine learns what came too late")
 	require.ErrorIs(f, f.store.Post(f.Context(), f.store.DB(), saga.Mail{Saga: w.Ref.UID, Kind: saga.MailCancel}), saga.ErrFinished)
+	timers, err := f.store.Due(f.Context(), ids(lanes), saga.Timer{}, 10)
+	require.NoError(f, err)
+	require.Empty(f, timers)
 	ref, err := f.store.Lookup(f.Context(), "o1")
 	require.NoError(f, err)
 	require.Equal(f, saga.Completed, f.records(ref.UID)[1].End)

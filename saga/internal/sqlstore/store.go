@@ -23,14 +23,21 @@ const lanesPerKind = 16
 
 // Store implements [saga.Store] over a [data.DB].
 type Store struct {
-	db data.DB
-	pg bool
+	db    data.DB
+	pg    bool
+	forms [forms]string // of the append statement
 }
 
 var _ saga.Store = (*Store)(nil)
 
 // New makes a store over a database whose tables exist.
-func New(db data.DB) *Store { return &Store{db: db, pg: db.Dialect() == data.Postgres} }
+func New(db data.DB) *Store {
+	s := &Store{db: db, pg: db.Dialect() == data.Postgres}
+	for f := range s.forms {
+		s.forms[f] = form(f).text()
+	}
+	return s
+}
 
 // Open creates or upgrades the tables on a database of the given engine and returns a store over it.
 func Open(ctx context.Context, db data.DB, engine data.Dialect, migrations fs.FS) (*Store, error) {

@@ -22,6 +22,10 @@ type DB struct {
 	sqlDB     *sql.DB
 	closeOnce sync.Once
 	closeErr  error
+
+	mu       sync.Mutex
+	reserved []*DB // closed with this one
+	closed   bool
 }
 
 var _ data.DB = (*DB)(nil)
@@ -145,6 +149,7 @@ func (d *DB) Close() error {
 		if err := d.sqlDB.Close(); err != nil {
 			d.closeErr = errors.Join(errors.New("datapg: close"), err)
 		}
+		d.closeErr = errors.Join(d.closeErr, d.closeReserved())
 		d.pool.Close()
 	})
 	return d.closeErr

@@ -72,7 +72,7 @@ func (s *Store) appendAtOnce(ctx context.Context, l saga.Lease, b *batch) (done 
 	// A connection that no longer answers is not waited for until the lease is lost.
 	limited, cancel := context.WithTimeout(ctx, l.TTL/2)
 	defer cancel()
-	n, err := s.db.Exec(limited, s.forms[st.form], st.args...)
+	n, err := s.work.Exec(limited, s.forms[st.form], st.args...)
 	switch {
 	case err == nil && n == 0:
 		return false, saga.ErrFenced

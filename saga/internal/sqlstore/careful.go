@@ -14,7 +14,7 @@ import (
 func (s *Store) appendCarefully(ctx context.Context, l saga.Lease, b *batch, results []error) error {
 	for range 3 {
 		var out outcome
-		err := s.db.InTx(ctx, func(ctx context.Context, tx data.Tx) error {
+		err := s.work.InTx(ctx, func(ctx context.Context, tx data.Tx) error {
 			out = outcome{}
 			return s.appendBatch(ctx, tx, l, b.writes, b.entries, b.todo, &out)
 		})

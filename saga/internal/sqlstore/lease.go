@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -41,14 +42,14 @@ func (s *Store) Join(ctx context.Context, node string, kinds []string, ttl time.
 func (s *Store) Beat(ctx context.Context, l saga.Lease) (time.Time, error) {
 	if !s.pg {
 		now := time.Now().UnixMicro()
-		n, err := s.db.Exec(ctx, `update saga_beat set at = $2 where node = $1`, l.Node, now)
+		n, err := s.beats.Exec(ctx, `update saga_beat set at = $2 where node = $1`, l.Node, now)
 		if err == nil && n == 0 {
 			err = saga.ErrFenced
 		}
 		return time.UnixMicro(now), err
 	}
 	var now int64
-	err := s.db.QueryRow(ctx, `update saga_beat set at = (extract(epoch from clock_timestamp()) * 1000000)::bigint
+	err := s.beats.QueryRow(ctx, `update saga_beat set at = (extract(epoch from clock_timestamp()) * 1000000)::bigint
 		where node = $1 returning at`, l.Node).Scan(&now)
 	if errors.Is(err, data.ErrNoRows) {
 		err = saga.ErrFenced
@@ -77,7 +78,7 @@ func (s *Store) Claim(ctx context.Context, l saga.Lease) (owned []saga.Lane, sur
 // evictZombies ends sessions that hold a node's fence or the lanes in a transaction which has done nothing for ttl: a healthy
 // node holds them for milliseconds, and one that was stopped in between would keep everybody from taking its work over.
 func (s *Store) evictZombies(ctx context.Context, ttl time.Duration) error {
-	_, err := s.db.Exec(ctx, `select pg_terminate_backend(a.pid) from pg_stat_activity a
+	_, err := s.work.Exec(ctx, `select pg_terminate_backend(a.pid) from pg_stat_activity a
 		where a.state like 'idle in transaction%' and a.state_change < clock_timestamp() - make_interval(secs => $1) and a.usename = current_user
 		and exists (select 1 from pg_locks l where l.pid = a.pid and l.relation in ('saga_node'::regclass, 'saga_lane'::regclass) and l.database = (
 			select oid from pg_database where datname = current_database()))`, ttl.Seconds())
@@ -85,11 +86,14 @@ func (s *Store) evictZombies(ctx context.Context, ttl time.Duration) error {
 }
 
 func (s *Store) claim(ctx context.Context, l saga.Lease) (owned []saga.Lane, surplus map[string]int, err error) {
-	err = s.db.InTx(ctx, func(ctx context.Context, tx data.Tx) error {
+	err = s.work.InTx(ctx, func(ctx context.Context, tx data.Tx) error {
 		owned, surplus = nil, map[string]int{}
-		if s.pg { // one claim at a time; a zombie's open transaction delays this one only so long
+		if s.pg { // one claim at a time; a zombie's open transaction delays this one only so long, and a zombie's claim nobody
 			wait := min(500*time.Millisecond, l.TTL/8)
-			if _, err := tx.Exec(ctx, fmt.Sprintf(`set local lock_timeout = '%dms'`, wait.Milliseconds())); err != nil {
+			var ignore string
+			err := tx.QueryRow(ctx, `select set_config('lock_timeout', $1, true) || set_config('idle_in_transaction_session_timeout', $2, true)`,
+				strconv.FormatInt(wait.Milliseconds(), 10), strconv.FormatInt(l.TTL.Milliseconds()/2, 10)).Scan(&ignore)
+			if err != nil {
 				return err
 			}
 			if _, err := tx.Exec(ctx, `lock table saga_lane in share row exclusive mode`); err != nil {
@@ -218,11 +222,11 @@ func (s *Store) claimKind(ctx context.Context, tx data.Tx, l saga.Lease, kind st
 
 // Release gives lanes back.
 func (s *Store) Release(ctx context.Context, l saga.Lease, lanes []int64) error {
-	_, err := s.db.Exec(ctx, s.sql(`update saga_lane set node = null where id = {any:$1} and node = $2`), s.ints(lanes), l.Node)
+	_, err := s.work.Exec(ctx, s.sql(`update saga_lane set node = null where id = {any:$1} and node = $2`), s.ints(lanes), l.Node)
 	return err
 }
 
 // Leave ends the lease.
 func (s *Store) Leave(ctx context.Context, l saga.Lease) error {
-	return s.db.InTx(ctx, func(ctx context.Context, tx data.Tx) error { return s.remove(ctx, tx, l.Node) })
+	return s.work.InTx(ctx, func(ctx context.Context, tx data.Tx) error { return s.remove(ctx, tx, l.Node) })
 }

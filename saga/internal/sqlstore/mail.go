@@ -26,7 +26,7 @@ func (s *Store) Post(ctx context.Context, q data.Querier, m saga.Mail) error {
 
 // Mail returns a page of mail for lanes.
 func (s *Store) Mail(ctx context.Context, lanes []int64, after int64, limit int) ([]saga.Mail, error) {
-	rows, err := s.db.Query(ctx, s.sql(`select id, uid, lane, kind, name, coalesce(dedupe, ''), payload, rejected, actor, reason
+	rows, err := s.work.Query(ctx, s.sql(`select id, uid, lane, kind, name, coalesce(dedupe, ''), payload, rejected, actor, reason
 		from saga_mail where lane = {any:$1} and id > $2 order by id limit $3`), s.ints(lanes), after, limit)
 	if err != nil {
 		return nil, err
@@ -47,6 +47,6 @@ func (s *Store) Mail(ctx context.Context, lanes []int64, after int64, limit int)
 
 // DropMail removes mail.
 func (s *Store) DropMail(ctx context.Context, ids []int64) error {
-	_, err := s.db.Exec(ctx, s.sql(`delete from saga_mail where id = {any:$1}`), s.ints(ids))
+	_, err := s.work.Exec(ctx, s.sql(`delete from saga_mail where id = {any:$1}`), s.ints(ids))
 	return err
 }

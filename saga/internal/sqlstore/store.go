@@ -24,6 +24,8 @@ const lanesPerKind = 16
 // Store implements [saga.Store] over a [data.DB].
 type Store struct {
 	db    data.DB
+	work  data.DB // for the engine's own statements
+	beats data.DB // for beats
 	pg    bool
 	forms [forms]string // of the append statement
 }
@@ -32,7 +34,7 @@ var _ saga.Store = (*Store)(nil)
 
 // New makes a store over a database whose tables exist.
 func New(db data.DB) *Store {
-	s := &Store{db: db, pg: db.Dialect() == data.Postgres}
+	s := &Store{db: db, work: db, beats: db, pg: db.Dialect() == data.Postgres}
 	for f := range s.forms {
 		s.forms[f] = form(f).text()
 	}
@@ -51,7 +53,8 @@ func Open(ctx context.Context, db data.DB, engine data.Dialect, migrations fs.FS
 	if err := migrate.Up(ctx, db, files, migrate.Config{Name: "saga"}); err != nil {
 		return nil, err
 	}
-	return New(db), nil
+	s := New(db)
+	return s, s.reserve()
 }
 
 // DB is the database of the journal.

@@ -23,8 +23,8 @@ type event struct {
 	kind    eventKind
 	history *History
 	birth   *birth
-	mail    Mail
-	result  attemptResult
+	mail    *Mail
+	result  *attemptResult
 }
 
 // activation is one saga in memory. It is an actor without a goroutine of its own: events are queued, and a goroutine runs
@@ -44,17 +44,14 @@ type activation struct {
 	laneEpoch int64
 	asleep    bool // the store holds a timer for it
 	asleepTil time.Time
-	inflight  map[int]*flight     // by the number of the node, which the journal fixes
+	inflight  map[int]*attempt    // by the number of the node, which the journal fixes
+	tail      *attempt            // to be carried out by the goroutine that works for the saga
+	base      context.Context     // values for attempts and hooks, made when needed
+	q         queued              // the write under way
 	suspects  map[string]struct{} // may have been attempted by a former owner
 	timer     *time.Timer
 	mail      []Mail  // taken up and not yet durable
 	kept      []event // results that wait until the journal can be read
-}
-
-// flight is an attempt under way. Its identity tells the attempt's result from that of one that was given up.
-type flight struct {
-	undo   bool
-	cancel context.CancelCauseFunc
 }
 
 // deliver hands an event to the saga's activation, making one if there is none. Events for lanes that are not ours, or
@@ -73,7 +70,7 @@ func (w *worker) deliver(uid UID, lane int64, ev event) bool {
 				w.mu.Unlock()
 				return false
 			}
-			a = &activation{w: w, uid: uid, lane: lane, laneEpoch: l.Epoch, inflight: map[int]*flight{}}
+			a = &activation{w: w, uid: uid, lane: lane, laneEpoch: l.Epoch}
 			w.acts[uid] = a
 		}
 		w.mu.Unlock()
@@ -97,17 +94,25 @@ func (a *activation) post(ev event) bool {
 	return true
 }
 
+// run works for the saga until nothing is left to do. An attempt that was begun last is carried out right here, while
+// somebody else may work for the saga; where its result finds nobody at work, this goroutine goes on.
 func (a *activation) run() {
 	for {
 		a.mu.Lock()
-		events := a.queue
-		a.queue = nil
+		t, events := a.tail, a.queue
+		a.tail, a.queue = nil, nil
 		if len(events) == 0 {
 			a.running = false
 			a.mu.Unlock()
-			return
+			if t == nil || !a.resume(t.carryOut()) {
+				return
+			}
+			continue
 		}
 		a.mu.Unlock()
+		if t != nil {
+			a.spawn(t)
+		}
 		if a.w.ctx.Err() != nil {
 			a.leave()
 			return
@@ -120,13 +125,36 @@ func (a *activation) run() {
 	}
 }
 
+// resume takes the result of an attempt in and reports whether whoever brings it is to go on with [activation.run].
+func (a *activation) resume(r *attemptResult) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.gone {
+		return false
+	}
+	a.queue = append(a.queue, event{kind: evResult, result: r})
+	if a.running {
+		return false
+	}
+	a.running = true
+	return true
+}
+
+// values is the context of what is done for the saga, without an end.
+func (a *activation) values() context.Context {
+	if a.base == nil {
+		a.base = a.w.e.contextOf(a.w.values, a.m)
+	}
+	return a.base
+}
+
 // leave removes the activation from memory. Events that come later make a new one.
 func (a *activation) leave() {
 	if a.timer != nil {
 		a.timer.Stop()
 	}
 	for _, f := range a.inflight { // of a saga that was terminated
-		f.cancel(errInterrupted)
+		f.ctx.cancel(errInterrupted)
 	}
 	a.w.forget(a)
 }
@@ -175,7 +203,7 @@ type birth struct {
 // begin writes the first record. The activation stands before the saga does, so that nothing reaches it any other way.
 func (a *activation) begin(b *birth) bool {
 	b.write.LaneEpoch = a.laneEpoch
-	err := a.w.writer.append(b.write)
+	err := a.w.writer.append(&a.q, b.write)
 	if err == nil {
 		a.m, a.ref = b.machine, b.write.Ref
 		if h := a.w.e.cfg.Hooks.Started; h != nil {
@@ -201,7 +229,7 @@ func (a *activation) work(events []event) (leave bool) {
 	a.kept = nil
 	for _, ev := range events {
 		if ev.kind == evMail {
-			a.mail = append(a.mail, ev.mail)
+			a.mail = append(a.mail, *ev.mail)
 		}
 	}
 	if err := a.open(events); err != nil {

@@ -44,7 +44,7 @@ func (a *activation) decide(events []event, records []Record) ([]Command, error)
 	if len(write.Records) == 0 && len(write.MailDone) == 0 && write.Sleep.IsZero() && !write.Wake {
 		return cmds, nil
 	}
-	if err := a.w.writer.append(write); err != nil {
+	if err := a.w.writer.append(&a.q, write); err != nil {
 		return nil, err
 	}
 	a.written(write)
@@ -65,7 +65,7 @@ func (a *activation) written(write Write) {
 	if a.m.parked && slices.ContainsFunc(write.Records, func(r Record) bool { return r.Kind == Parked }) {
 		a.w.e.tell(a.uid, a.m.ending())
 		if h := a.w.e.cfg.Hooks.Parked; h != nil {
-			h(a.w.e.contextOf(a.w.ctx, a.m), a.m.event())
+			h(a.values(), a.m.event())
 		}
 	}
 }
@@ -130,7 +130,7 @@ func (a *activation) handOver() {
 		return
 	}
 	for _, f := range a.inflight {
-		f.cancel(errDraining)
+		f.ctx.cancel(errDraining)
 	}
 }
 
@@ -140,8 +140,8 @@ func (a *activation) interrupt() {
 		return
 	}
 	for id, f := range a.inflight {
-		if !f.undo && a.m.all[id].class != pivot {
-			f.cancel(errInterrupted)
+		if !f.cmd.Undo && a.m.all[id].class != pivot {
+			f.ctx.cancel(errInterrupted)
 		}
 	}
 }
@@ -150,7 +150,7 @@ func (a *activation) interrupt() {
 func (a *activation) openSteps(except string) []string {
 	var open []string
 	for id, f := range a.inflight {
-		if name := a.m.all[id].name; !f.undo && name != except {
+		if name := a.m.all[id].name; !f.cmd.Undo && name != except {
 			open = append(open, name)
 		}
 	}
@@ -169,7 +169,7 @@ func (a *activation) finish() {
 	a.w.forget(a)
 	a.w.e.tell(a.uid, a.m.ending())
 	if h := a.w.e.cfg.Hooks.Finished; h != nil {
-		h(a.w.e.contextOf(a.w.ctx, a.m), a.m.event())
+		h(a.values(), a.m.event())
 	}
 }
 

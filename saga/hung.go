@@ -1,7 +1,6 @@
 package saga
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -10,36 +9,49 @@ import (
 // errHung ends an attempt that went on after its context had ended.
 var errHung = errors.New("saga: the attempt ignores its context; whether it still has an effect is not known")
 
-// watchAttempt gives the attempt up when it is still under way [Config.Grace] after its context ended, whether by its
-// timeout, because the saga turned back or because the lane goes to another node. The attempt then counts as failed, which
-// for anything that is not transactional means that its effect may still come: it is repeated under its key, or undone.
-// Whoever is first, the attempt or the watch, decides; the other is recognised as late by the flight. The place among the
-// concurrent attempts is given back, so that functions that never return do not stop everything else.
-func (a *activation) watchAttempt(ctx context.Context, info *AttemptInfo, r attemptResult, began time.Time, leave func()) (unwatch func()) {
-	returned := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		grace := time.NewTimer(a.w.e.cfg.Grace)
-		defer grace.Stop()
+// watchLoop gives attempts up that are still under way [Config.Grace] after their context ended, whether by their timeout,
+// because the saga turned back or because the lane goes to another node. Such an attempt counts as failed, which for
+// anything that is not transactional means that its effect may still come: it is repeated under its key, or undone.
+// Whoever gives the attempt's place back first, the attempt or the watch, decides. The place is free again in any case, so
+// that functions that never return do not stop everything else.
+func (w *worker) watchLoop() {
+	tick := time.NewTicker(min(max(w.e.cfg.Grace/8, 5*time.Millisecond), 250*time.Millisecond))
+	defer tick.Stop()
+	for {
 		select {
-		case <-returned:
+		case <-w.ctx.Done(): // nothing of this worker counts any more
 			return
-		case <-a.w.ctx.Done(): // nothing of this worker counts any more
-			return
-		case <-grace.C:
+		case <-tick.C:
 		}
-		r.err, r.took = fmt.Errorf("%w: %w", errHung, context.Cause(ctx)), time.Since(began)
-		r.void = errors.Is(context.Cause(ctx), errDraining)
-		leave()
-		if h := a.w.e.cfg.Hooks.Hung; h != nil {
-			h(context.WithoutCancel(ctx), AttemptEvent{
-				Saga: info.Saga, ID: info.SagaID, Step: info.Step, Direction: info.Direction, Attempt: info.Attempt,
-				Outcome: "unknown", Err: r.err, Duration: r.took,
-			})
+		for _, t := range w.hung() {
+			t.giveUp()
 		}
-		a.post(event{kind: evResult, result: r})
-	})
-	return func() {
-		stop()
-		close(returned)
 	}
+}
+
+func (w *worker) hung() (hung []*attempt) {
+	w.attemptsMu.Lock()
+	defer w.attemptsMu.Unlock()
+	for t := range w.attempts {
+		if cause, at := t.ctx.ended(); cause != nil && t.placed.Load() && time.Since(at) >= w.e.cfg.Grace {
+			hung = append(hung, t)
+		}
+	}
+	return hung
+}
+
+func (t *attempt) giveUp() {
+	if !t.a.w.leave(t) {
+		return // it has just returned
+	}
+	cause, _ := t.ctx.ended()
+	r := &attemptResult{node: t.cmd.node, flight: t, undo: t.cmd.Undo, attempt: t.cmd.Attempt, took: time.Since(t.began)}
+	r.err, r.void = fmt.Errorf("%w: %w", errHung, cause), errors.Is(cause, errDraining)
+	if h := t.a.w.e.cfg.Hooks.Hung; h != nil {
+		h(t.ctx.Context, AttemptEvent{
+			Saga: t.info.Saga, ID: t.info.SagaID, Step: t.info.Step, Direction: t.info.Direction, Attempt: t.info.Attempt,
+			Outcome: "unknown", Err: r.err, Duration: r.took,
+		})
+	}
+	t.a.post(event{kind: evResult, result: r})
 }

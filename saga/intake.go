@@ -82,7 +82,7 @@ func (w *worker) lookForMail(lanes []int64, after int64) ([]Mail, error) {
 		_, seen := w.mailSeen[m.ID]
 		w.mailSeen[m.ID] = struct{}{}
 		w.mu.Unlock()
-		if !seen && !w.deliver(m.Saga, m.Lane, event{kind: evMail, mail: m}) {
+		if !seen && !w.deliver(m.Saga, m.Lane, event{kind: evMail, mail: &m}) {
 			w.forgetMail(m.ID)
 		}
 	}
@@ -126,13 +126,13 @@ func (a *activation) take(ev event) []Record {
 	case evResult:
 		return a.takeResult(ev.result)
 	case evMail:
-		return a.takeMail(ev.mail)
+		return a.takeMail(*ev.mail)
 	default:
 		return nil
 	}
 }
 
-func (a *activation) takeResult(r attemptResult) []Record {
+func (a *activation) takeResult(r *attemptResult) []Record {
 	if a.inflight[r.node.id] != r.flight {
 		return nil // of an attempt that was given up; what it still did is covered by its repetition or by the undo
 	}
@@ -142,7 +142,7 @@ func (a *activation) takeResult(r attemptResult) []Record {
 	}
 	a.observe(r)
 	if r.err == nil {
-		return []Record{{Kind: Done, Node: r.node.name, Undo: r.undo, Payload: r.payload}}
+		return []Record{{Kind: Done, Node: r.node.name, Undo: r.undo, Payload: r.payload, value: r.value}}
 	}
 	return a.failure(r.node, r.undo, r.err, a.w.now())
 }
@@ -181,7 +181,7 @@ func (a *activation) refused(await *node, reason string) {
 	if e.Step, e.Reason = "", reason; await != nil {
 		e.Step = await.name
 	}
-	h(a.w.e.contextOf(a.w.ctx, a.m), e)
+	h(a.values(), e)
 }
 
 // takeReply matches a reply with the remote step that waits for it. A reply that comes too late is dropped: the command

@@ -137,7 +137,10 @@ func (m *machine) applyKind(r Record, n *node, ns *nodeState) error {
 	}
 	switch r.Kind {
 	case Started:
-		state, err := m.def.decodeState(r.Payload)
+		state, err := r.value, error(nil)
+		if state == nil {
+			state, err = m.def.decodeState(r.Payload)
+		}
 		if err != nil {
 			return fmt.Errorf("saga: %s: input does not decode: %w", m.id, err)
 		}
@@ -199,7 +202,10 @@ func (m *machine) applyDone(r Record, n *node, ns *nodeState) error {
 		ns.result = []byte(r.Payload)
 		m.takeSignal(n.signal)
 	} else if n.decode != nil {
-		result, err := n.decode(r.Payload)
+		result, err := r.value, error(nil)
+		if result == nil {
+			result, err = n.decode(r.Payload)
+		}
 		if err != nil {
 			return fmt.Errorf("saga: %s: result of step %q does not decode: %w", m.id, n.name, err)
 		}

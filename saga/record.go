@@ -73,6 +73,8 @@ type Record struct {
 	Open    []string          // steps that may have been attempted and have no outcome yet, when a saga turns back
 	Meta    map[string]string // of Started: correlation and trace headers
 	End     Outcome           // set on the record that ends the saga
+
+	value any // what Payload decodes to, where that is known already
 }
 
 // recordBody is the stored form: short names, times as microseconds.

@@ -100,13 +100,14 @@ func (d *Def[S]) firstWrite(ctx context.Context, e *Engine, id ID, input S) (Wri
 		return Write{}, fmt.Errorf("saga: start %q: %w: input of %d bytes, limit %d; pass a reference instead",
 			id, ErrTooLarge, len(raw), e.cfg.MaxPayload)
 	}
-	if _, err := d.decodeState(raw); err != nil {
+	state, err := d.decodeState(raw)
+	if err != nil {
 		return Write{}, fmt.Errorf("saga: start %q: input of type %T does not decode again: %w", id, input, err)
 	}
 	sum := sha256.Sum256(raw)
 	return Write{
 		Ref: Ref{UID: UID(uuidv7.New()), ID: id, Kind: d.kind(), InputHash: hex.EncodeToString(sum[:16])}, New: true,
-		Records: []Record{{Seq: 1, Kind: Started, At: time.Now(), Payload: raw, Meta: e.metaOf(ctx)}},
+		Records: []Record{{Seq: 1, Kind: Started, At: time.Now(), Payload: raw, Meta: e.metaOf(ctx), value: state}},
 	}, nil
 }
 

@@ -15,7 +15,7 @@ type worker struct {
 	ctx    context.Context // ends when nothing may be done any more
 	end    context.CancelCauseFunc
 	steps  context.Context // of step attempts; ends when they must stop
-	halt   context.CancelCauseFunc
+	values context.Context // of Run, without its end
 	sem    chan struct{}
 	txSem  chan struct{}
 	writer *writer
@@ -33,6 +33,11 @@ type worker struct {
 	offset   time.Duration // database time minus local time
 	draining bool
 
+	attemptsMu sync.Mutex
+	attempts   map[*attempt]struct{} // plain steps that are under way or wait for their turn
+	halted     error                 // why none may go on
+	haltSteps  context.CancelCauseFunc
+
 	// lanesMu keeps the store's view of this node's lanes and its own from changing at the same time.
 	lanesMu sync.Mutex
 }
@@ -45,15 +50,16 @@ func (e *Engine) incarnate(ctx context.Context) error {
 		return err
 	}
 	// The lease outlives ctx by the drain; only losing it ends the worker at once.
-	wctx, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	values := context.WithoutCancel(ctx)
+	wctx, end := context.WithCancelCause(values)
 	defer end(nil)
 	steps, halt := context.WithCancelCause(wctx)
 	defer halt(nil)
 	w := &worker{
-		e: e, lease: lease, ctx: wctx, end: end, steps: steps, halt: halt,
+		e: e, lease: lease, ctx: wctx, end: end, steps: steps, haltSteps: halt, values: values,
 		sem: make(chan struct{}, e.cfg.Concurrency), txSem: make(chan struct{}, e.cfg.TxConcurrency),
 		nudge: make(chan struct{}, 1), lanes: map[int64]*ownedLane{}, acts: map[UID]*activation{}, mailSeen: map[int64]struct{}{},
-		setbacks: map[UID]setback{}, beatAt: sent,
+		setbacks: map[UID]setback{}, attempts: map[*attempt]struct{}{}, beatAt: sent,
 	}
 	w.writer = newWriter(w)
 
@@ -62,6 +68,7 @@ func (e *Engine) incarnate(ctx context.Context) error {
 	loops.Go(w.beatLoop)
 	loops.Go(w.claimLoop)
 	loops.Go(w.intake)
+	loops.Go(w.watchLoop)
 
 	select {
 	case <-ctx.Done():
@@ -70,6 +77,7 @@ func (e *Engine) incarnate(ctx context.Context) error {
 	}
 	cause := context.Cause(wctx)
 	end(errDraining)
+	w.halt(errDraining)
 	e.serve(w, false)
 	w.actors.close()
 	loops.Wait()

@@ -28,9 +28,15 @@ const (
 
 func newWriter(w *worker) *writer { return &writer{w, make(chan *queued, 2*maxBatch)} }
 
-// append returns when the write is durable or refused.
-func (wr *writer) append(write Write) error {
-	q := &queued{write: write, done: make(chan error, 1)}
+// append returns when the write is durable or refused. Whoever appends uses the same q every time.
+func (wr *writer) append(q *queued, write Write) error {
+	if wr.w.ctx.Err() != nil { // q may still be in use
+		return errors.Join(ErrFenced, context.Cause(wr.w.ctx))
+	}
+	if q.done == nil {
+		q.done = make(chan error, 1)
+	}
+	q.write, q.size = write, 0
 	for _, r := range write.Records {
 		q.size += len(r.Payload) + 200
 	}

@@ -1,0 +1,139 @@
+package saga
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/marty-framework/mmf/data"
+)
+
+// runInTx carries out a transactional step, or dispatches a remote one, together with its record.
+func (a *activation) runInTx(c Command) ([]Record, error) {
+	state, err := a.m.stateFor(c.node)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case a.w.txSem <- struct{}{}:
+		defer func() { <-a.w.txSem }()
+	case <-a.w.steps.Done():
+		return nil, nil
+	}
+	limit := c.node.timeout
+	if c.node.kind == kindRemote {
+		limit = 2 * time.Second // the timeout is the wait for the reply
+	}
+	ctx, cancel := context.WithTimeout(a.w.e.contextOf(a.w.steps, a.m), limit)
+	defer cancel()
+	began, info := time.Now(), a.infoFor(c)
+	var write Write
+	err = a.w.e.store.DB().InTx(ctx, func(ctx context.Context, tx data.Tx) error {
+		payload, value, err := a.call(Ctx{ctx, &info}, c, tx, state, a.m.nodes[c.node.id].result)
+		if err != nil {
+			return err
+		}
+		now := a.w.now()
+		rec := Record{Seq: a.m.seq + 1, At: now, Kind: Done, Node: c.Node, Undo: c.Undo, Payload: payload, value: value}
+		if err := a.m.tryFold(c.node, rec); err != nil {
+			return &poisonError{c.Node, err} // once committed, such a record would make the whole journal unreadable
+		}
+		if c.node.kind == kindRemote {
+			rec.Kind, rec.Due = Armed, now.Add(c.node.timeout)
+		}
+		rec.End = a.m.endAfter(rec)
+		write = Write{
+			Ref: a.ref, LaneEpoch: a.laneEpoch, Records: []Record{rec}, End: rec.End != outcomeNone,
+			MailDone: a.mailIDs(), Wake: a.asleep,
+		}
+		return a.w.e.store.AppendTx(ctx, tx, a.w.lease, write)
+	})
+	r := &attemptResult{node: c.node, undo: c.Undo, attempt: c.Attempt, err: err, took: time.Since(began)}
+	switch {
+	case err == nil:
+		a.observe(r)
+		if err := a.m.apply(write.Records[0]); err != nil {
+			return nil, err
+		}
+		a.written(write)
+		return []Record{}, nil
+	case errors.Is(err, ErrFenced):
+		a.w.lose(err)
+		return nil, err
+	case errors.Is(err, ErrStale), errors.As(err, new(*poisonError)):
+		return nil, err
+	case a.w.steps.Err() != nil:
+		return nil, nil // stopping: whoever owns the saga next repeats it
+	}
+	// After a lost commit reply the record that is written next takes the same number. If the transaction did commit, that
+	// write is refused as stale and the journal is read again; if not, the number is taken and it never will.
+	a.observe(r)
+	return a.failure(c.node, c.Undo, err, a.w.now()), nil
+}
+
+// tryFold folds a result into a copy of the state, to see whether that panics.
+func (m *machine) tryFold(n *node, r Record) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("saga: folding the result of step %q panicked: %v", n.name, p)
+		}
+	}()
+	if r.Kind != Done || r.Undo || n.fold == nil {
+		return nil
+	}
+	result := r.value
+	if result == nil {
+		if result, err = n.decode(r.Payload); err != nil {
+			return err
+		}
+	}
+	state := m.state
+	if !m.def.flat {
+		if state, err = m.compute(n); err != nil {
+			return err
+		}
+	}
+	n.fold(state, result)
+	return nil
+}
+
+// endAfter tells whether the saga ends with this record, so that both are one. Only states without shared memory can be
+// tried out on a copy; others end with a record of its own.
+func (m *machine) endAfter(r Record) Outcome {
+	if !m.def.flat || r.Kind != Done {
+		return outcomeNone
+	}
+	trial := *m
+	trial.nodes, trial.cmds = append([]nodeState(nil), m.nodes...), nil
+	if trial.apply(r) != nil {
+		return outcomeNone
+	}
+	if next := trial.next(); len(next) == 1 && next[0].Op == OpEnd {
+		return next[0].Outcome
+	}
+	return outcomeNone
+}
+
+func (a *activation) observe(r *attemptResult) {
+	h := a.w.e.cfg.Hooks.Attempted
+	if h == nil {
+		return
+	}
+	e := AttemptEvent{
+		Saga: a.m.def.name, ID: a.ref.ID, Step: r.node.name, Direction: Do, Attempt: r.attempt, Outcome: "done", Err: r.err, Duration: r.took,
+	}
+	if r.undo {
+		e.Direction = Undo
+	}
+	var reject *RejectError
+	switch {
+	case errors.As(r.err, &reject):
+		e.Outcome = "rejected"
+	case r.err != nil:
+		e.Outcome = "failed"
+	case r.node.kind == kindRemote:
+		e.Outcome = "sent"
+	}
+	h(a.values(), e)
+}

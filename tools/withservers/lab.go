@@ -60,6 +60,7 @@ type server struct {
 type lab struct {
 	dir   string
 	scale float64
+	count bool // PostgreSQL is to count statements
 	spawn *spawner
 
 	mu    sync.Mutex

@@ -41,6 +41,7 @@ func main() {
 	dir := flag.String("dir", "", "the command's working directory (default: the root of the repository)")
 	require := flag.Bool("require", truthy(os.Getenv("CI")) || truthy(os.Getenv("MMF_TEST_REQUIRE")), "fail when PostgreSQL or Redis is missing")
 	keep := flag.Bool("keep", false, "keep the servers' folder, with their logs")
+	count := flag.Bool("count-statements", false, "have PostgreSQL count statements with pg_stat_statements, where that is installed")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: withservers [flags] -- command [arguments]")
 		flag.PrintDefaults()
@@ -50,14 +51,14 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	status, err := run(strings.Split(*only, ","), *dir, *require, *keep, flag.Args())
+	status, err := run(strings.Split(*only, ","), *dir, *require, *keep, *count, flag.Args())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "withservers:", err)
 	}
 	os.Exit(status)
 }
 
-func run(only []string, dir string, require, keep bool, command []string) (status int, err error) {
+func run(only []string, dir string, require, keep, count bool, command []string) (status int, err error) {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
@@ -75,6 +76,7 @@ func run(only []string, dir string, require, keep bool, command []string) (statu
 	if err != nil {
 		return exitServers, err
 	}
+	l.count = count
 	defer func() { err = errors.Join(err, l.close(keep)) }()
 
 	ctx, cancel := context.WithCancel(context.Background())

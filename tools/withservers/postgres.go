@@ -73,9 +73,14 @@ func startPostgres(ctx context.Context, l *lab) (*server, error) {
 	if err := os.Remove(secret); err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(port),
-		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
-		"-c", "max_connections=200", "-c", "wal_level=logical", "-c", "fsync=on", "-c", "synchronous_commit=on")
+	args := []string{
+		"-D", data, "-p", strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
+		"-c", "max_connections=200", "-c", "wal_level=logical", "-c", "fsync=on", "-c", "synchronous_commit=on",
+	}
+	if l.count && countsStatements(ctx, bin) {
+		args = append(args, "-c", "shared_preload_libraries=pg_stat_statements")
+	}
+	cmd := exec.Command(filepath.Join(bin, "postgres"), args...)
 	cmd.Dir, cmd.Env = dir, plainEnv(dir)
 	own := *attr
 	cmd.SysProcAttr = &own
@@ -95,6 +100,16 @@ func startPostgres(ctx context.Context, l *lab) (*server, error) {
 		how:     bin,
 		env:     map[string]string{"MMF_TEST_POSTGRES_DSN": postgresURL(port, password), "MMF_TEST_POSTGRES_BIN": bin},
 	}, nil
+}
+
+// countsStatements says whether the library is there: a server that is told to load it does not start without.
+func countsStatements(ctx context.Context, bin string) bool {
+	dir, err := exec.CommandContext(ctx, filepath.Join(bin, "pg_config"), "--pkglibdir").Output()
+	if err != nil {
+		return false
+	}
+	found, _ := filepath.Glob(filepath.Join(strings.TrimSpace(string(dir)), "pg_stat_statements.*"))
+	return len(found) > 0
 }
 
 func postgresURL(port int, password string) string {

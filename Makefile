@@ -32,6 +32,11 @@ test-long: tools ## the same with the long seeds, loops and schedules of a night
 test-tools: tools ## the tests of the tools themselves
 	@$(BIN)/gotest -dir tools $(if $(CI),-v) -race -timeout 10m ./...
 
+.PHONY: test-bench
+test-bench: tools ## the tests of bench/: every contender once, and what refuses a figure
+	@env -u MMF_TEST_POSTGRES_DSN $(BIN)/withservers -only postgres -count-statements -- \
+		$(BIN)/gotest -dir bench $(if $(CI),-v) -timeout 10m ./...
+
 .PHONY: bench
 bench: ## ten runs of every benchmark, through benchstat
 	@$(GO) test -run '^$$' -bench . -benchmem -count 10 $(PKG) | tee "$${TMPDIR:-/tmp}/mmf-bench.txt"
@@ -39,10 +44,18 @@ bench: ## ten runs of every benchmark, through benchstat
 
 # A server of its own, whatever the environment offers; the ratios come last, after what withservers has to say.
 .PHONY: bench-saga
-bench-saga: tools ## the same saga through MMF, DBOS, River and by hand, on one PostgreSQL (5 minutes); BENCHFLAGS='-only mmf,dbos -rounds 1'
-	@$(GO) build -C bench -o $(BIN)/bench-saga .
-	@env -u MMF_TEST_POSTGRES_DSN $(BIN)/withservers -only postgres -require -- $(BIN)/bench-saga $(BENCHFLAGS) | \
+bench-saga: tools ## one saga through MMF, DBOS, River and by hand, on one PostgreSQL and on SQLite (8 minutes); BENCHFLAGS='-only mmf,dbos -rounds 1'
+	@$(GO) build -C bench -buildvcs=auto -o $(BIN)/bench-saga .
+	@env -u MMF_TEST_POSTGRES_DSN $(BIN)/withservers -only postgres -require -count-statements -- $(BIN)/bench-saga $(BENCHFLAGS) | \
 		awk '/^ratio / { last = last $$0 "\n"; next } { print; fflush() } END { printf "%s", last }'
+
+.PHONY: bench-readme
+bench-readme: ## write what BENCHFLAGS='-json bench/results.json' found into the READMEs' tables
+	@$(GO) run -C bench . -table results.json -into README.md,../README.md
+
+.PHONY: bench-allocs
+bench-allocs: ## heap allocations of the engine per plain step, on the memory store
+	@$(GO) -C bench test -run '^$$' -bench PlainStep .
 
 .PHONY: demo
 demo: ## the petstore's stories, with their assertions, on embedded servers

@@ -3,13 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 )
 
@@ -22,99 +21,100 @@ func server(t *testing.T) string {
 	return dsn
 }
 
-func TestEveryContenderDoesTheWork(t *testing.T) {
-	t.Parallel()
-	var out bytes.Buffer
-	err := run(t.Context(), options{
-		dsn: server(t), only: "mmf,naive,dbos,river,ceiling", levels: "8", rounds: 1,
-		load: load{warm: 50 * time.Millisecond, measure: 500 * time.Millisecond},
-	}, &out)
-	require.NoError(t, err, out.String())
-	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	for i, rival := range []string{"naive", "dbos", "river", "ceiling"} {
-		require.Regexp(t, `^ratio mmf/`+rival+` in-flight=8 \d+\.\d\d$`, lines[len(lines)-4+i])
+func laboratory(t *testing.T, chosen ...contender) *lab {
+	t.Helper()
+	dsn := os.Getenv("MMF_TEST_POSTGRES_DSN")
+	for _, c := range chosen {
+		if c.kind == onPostgres {
+			dsn = server(t)
+		}
 	}
-}
-
-// forgetful acknowledges sagas and writes down some of them.
-type forgetful struct {
-	engine
-	n int
-}
-
-func (f *forgetful) saga(ctx context.Context, o order) (order, error) {
-	if f.n++; f.n%3 == 0 {
-		return finished(o), nil
-	}
-	return f.engine.saga(ctx, o)
-}
-
-func TestAnEngineThatForgetsASagaHasNoFigure(t *testing.T) {
-	t.Parallel()
-	l, err := newLab(t.Context(), server(t))
+	l, err := newLab(t.Context(), dsn, chosen)
 	require.NoError(t, err)
 	t.Cleanup(l.close)
-	chosen, err := choose([]string{"naive"})
+	return l
+}
+
+func contenderNamed(t *testing.T, name string) contender {
+	t.Helper()
+	chosen, err := choose(name)
 	require.NoError(t, err)
-	c := chosen[0]
-	honest := c.open
-	c.open = func(ctx context.Context, dsn string) (engine, error) {
-		e, err := honest(ctx, dsn)
-		return &forgetful{engine: e}, err
-	}
-	_, err = measure(t.Context(), l, c, 1, load{measure: 100 * time.Millisecond}, "")
-	require.ErrorContains(t, err, "sagas were acknowledged, but the database holds")
+	return chosen[0]
 }
 
-// wrong ends every saga in a state that no saga should have.
-type wrong struct{}
+// brief is long enough for a few sagas on a busy machine.
+var brief = load{warm: 50 * time.Millisecond, measure: 2 * time.Second}
 
-func (wrong) saga(_ context.Context, o order) (order, error) { return o, nil }
-func (wrong) close(context.Context) error                    { return nil }
-
-func TestAnEngineWithAWrongResultHasNoFigure(t *testing.T) {
-	t.Parallel()
-	_, _, err := drive(t.Context(), wrong{}, 2, load{measure: time.Minute})
-	require.ErrorContains(t, err, "ended with")
-}
-
-func TestARecordTooManyIsNoticed(t *testing.T) {
-	t.Parallel()
-	dsn := server(t)
-	db, err := pgx.Connect(t.Context(), dsn)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = db.Close(context.WithoutCancel(t.Context())) })
-	c := contender{records: 4, count: "select 2, 9"}
-	require.Error(t, verify(t.Context(), db, c, 2))
-	c.count = "select 2, 8"
-	require.NoError(t, verify(t.Context(), db, c, 2))
-	require.Error(t, verify(t.Context(), db, c, 3))
-}
-
-func TestQuantile(t *testing.T) {
-	t.Parallel()
-	var hundred []time.Duration
-	for i := range 100 {
-		hundred = append(hundred, time.Duration(i+1))
-	}
-	require.EqualValues(t, 50, quantile(hundred, 0.50))
-	require.EqualValues(t, 95, quantile(hundred, 0.95))
-	require.EqualValues(t, 99, quantile(hundred, 0.99))
-	require.EqualValues(t, 7, quantile([]time.Duration{7}, 0.99))
-	require.EqualValues(t, 1, quantile([]time.Duration{1, 2}, 0.5))
-}
-
-func TestReportComparesMediansAndLeavesOutWhatFailed(t *testing.T) {
-	t.Parallel()
-	var r results
-	for _, x := range []float64{900, 300, 600} {
-		r.add("mmf", 64, figures{perSecond: x, p50: time.Millisecond}, nil)
-		r.add("naive", 64, figures{perSecond: x / 3, p50: 2 * time.Millisecond}, nil)
-	}
-	r.add("dbos", 64, figures{}, errors.New("lost a saga"))
-	r.add("dbos", 64, figures{perSecond: 1, p50: 1}, nil)
+// Not parallel: a run waits for its contender's goroutines to end, and goroutines of other tests look like those.
+func TestEveryContenderDoesTheWork(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "results.json")
 	var out bytes.Buffer
-	require.ErrorContains(t, r.report(&out), "dbos with 64 in flight: lost a saga")
-	require.True(t, strings.HasSuffix(out.String(), "latency mmf/naive in-flight=64 0.50\nratio mmf/naive in-flight=64 3.00\n"), out.String())
-	require.NotContains(t, out.String(), "mmf/dbos")
+	err := run(t.Context(), options{dsn: server(t), only: names(contenders()), levels: "8", rounds: 1, load: brief, untuned: true, json: file}, &out)
+	require.NoError(t, err, out.String())
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	rivals := []string{"naive", "dbos", "river", "ceiling", "dbos-sqlite", "dbos-sqlite-normal"}
+	for i, rival := range rivals {
+		require.Regexp(t, `^ratio mmf/`+rival+` in-flight=8 \d+\.\d\d$`, lines[len(lines)-len(rivals)+i])
+	}
+
+	r, err := readResults(file)
+	require.NoError(t, err)
+	require.Len(t, r.Cells, len(contenders()))
+	for _, c := range r.Cells {
+		require.Positive(t, c.Median.Sagas, c.Name)
+		require.Positive(t, c.Median.Written, c.Name)
+		require.Positive(t, c.Median.ClientCPU, c.Name)
+		require.Positive(t, c.Median.Allocs, c.Name)
+		require.LessOrEqual(t, c.Median.P50, c.Median.P99, c.Name)
+	}
+	naive := r.find("naive", 8).Median
+	require.GreaterOrEqual(t, naive.Commits, 3.99, "a start and three steps; others may use the server too")
+	if r.Machine.Counts {
+		require.InDelta(t, 13, naive.Statements, 0.5, "a start, and four per step")
+	}
+	table, err := r.markdown()
+	require.NoError(t, err)
+	require.Equal(t, len(contenders()), strings.Count(table, "\n| 8 |"))
+}
+
+func TestTheFastestSettingIsUsed(t *testing.T) {
+	c := contenderNamed(t, "mmf-sqlite")
+	l := laboratory(t, c)
+	honest := c.open
+	c.setting, c.settings = "brakes", func(int) []int { return []int{9, 0, 3} }
+	c.open = func(ctx context.Context, dsn string, brakes int) (engine, error) {
+		e, err := honest(ctx, dsn, 0)
+		return slow{e, time.Duration(brakes) * 50 * time.Millisecond}, err
+	}
+	var out bytes.Buffer
+	r := &results{}
+	used, err := tune(t.Context(), l, c, 2, &out, r)
+	require.NoError(t, err)
+	require.Zero(t, used)
+	require.Len(t, r.Tried, 3)
+	require.Equal(t, "settings: mmf-sqlite         in-flight=2    0 brakes\n", out.String())
+}
+
+type slow struct {
+	engine
+	by time.Duration
+}
+
+func (s slow) saga(ctx context.Context, o order) (order, error) {
+	time.Sleep(s.by)
+	return s.engine.saga(ctx, o)
+}
+
+func TestFlagsAreChecked(t *testing.T) {
+	t.Parallel()
+	for want, o := range map[string]options{
+		`there is no contender "cobol"`: {only: "mmf,cobol"},
+		"mmf stands there twice":        {only: "mmf,mmf"},
+		`"0" is not a positive number`:  {only: "mmf", levels: "1,0"},
+		"-rounds must be at least 1":    {only: "mmf", levels: "1"},
+		"no server: use make":           {only: "mmf", levels: "1", rounds: 1, load: brief},
+		"its text is withheld":          {only: "mmf", levels: "1", rounds: 1, load: brief, dsn: "host=secret"},
+	} {
+		require.ErrorContains(t, run(t.Context(), o, &bytes.Buffer{}), want)
+	}
 }

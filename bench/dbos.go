@@ -2,30 +2,76 @@ package main
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"log/slog"
+	"net/url"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/dbos-inc/dbos-transact-golang/dbos"
+	_ "github.com/dbos-inc/dbos-transact-golang/dbos/driver/sqlite" // its documented way to allow SQLite
 )
 
 // dbosEngine runs the saga as a DBOS workflow with three steps, started and awaited in this process.
-type dbosEngine struct{ root dbos.Context }
+type dbosEngine struct {
+	root dbos.Context
+	own  *sql.DB // on SQLite
+}
 
-func openDBOS(ctx context.Context, dsn string) (engine, error) {
-	root, err := dbos.NewContext(context.WithoutCancel(ctx), dbos.Config{
-		AppName: "bench", DatabaseURL: dsn,
-		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})), // its default prints every launch
-	})
+func openDBOS(ctx context.Context, dsn string, connections int) (engine, error) {
+	u, err := url.Parse(dsn)
+	if err != nil {
+		return nil, err
+	}
+	q := u.Query()
+	q.Set("pool_max_conns", strconv.Itoa(connections))
+	u.RawQuery = q.Encode()
+	return launchDBOS(ctx, dbos.Config{DatabaseURL: u.String()}, nil)
+}
+
+// sqliteConnections are pool sizes to try; 8 is what DBOS takes by itself.
+func sqliteConnections(inFlight int) []int {
+	if inFlight == 1 {
+		return []int{8}
+	}
+	return []int{8, 2, 1}
+}
+
+// openDBOSOnSQLite opens the file as DBOS does by itself, but for how far a commit must have got when it returns: FULL
+// survives a loss of power, as MMF's commits and PostgreSQL's do; NORMAL, what DBOS takes, survives the end of the process.
+func openDBOSOnSQLite(synchronous string) func(context.Context, string, int) (engine, error) {
+	return func(ctx context.Context, path string, connections int) (engine, error) {
+		db, err := sql.Open("sqlite", path+"?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)"+
+			"&_pragma=foreign_keys(ON)&_pragma=synchronous("+synchronous+")")
+		if err != nil {
+			return nil, err
+		}
+		db.SetMaxOpenConns(connections)
+		db.SetMaxIdleConns(connections)
+		return launchDBOS(ctx, dbos.Config{SQLiteSystemDB: db}, db)
+	}
+}
+
+func launchDBOS(ctx context.Context, cfg dbos.Config, own *sql.DB) (_ engine, err error) {
+	defer func() {
+		if err != nil && own != nil {
+			err = errors.Join(err, own.Close())
+		}
+	}()
+	cfg.AppName = "bench"
+	// Its default prints every launch.
+	cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+	root, err := dbos.NewContext(context.WithoutCancel(ctx), cfg)
 	if err != nil {
 		return nil, err
 	}
 	dbos.RegisterWorkflow(root, dbosWorkflow)
 	if err := dbos.Launch(root); err != nil {
-		_ = dbos.Shutdown(root, time.Second)
-		return nil, err
+		return nil, errors.Join(err, dbos.Shutdown(root, time.Second))
 	}
-	return &dbosEngine{root}, nil
+	return &dbosEngine{root, own}, nil
 }
 
 func dbosWorkflow(ctx dbos.Context, o order) (order, error) {
@@ -48,4 +94,10 @@ func (d *dbosEngine) saga(_ context.Context, o order) (order, error) {
 	return h.GetResult()
 }
 
-func (d *dbosEngine) close(context.Context) error { return dbos.Shutdown(d.root, 20*time.Second) }
+func (d *dbosEngine) close(context.Context) error {
+	err := dbos.Shutdown(d.root, 20*time.Second)
+	if d.own != nil {
+		err = errors.Join(err, d.own.Close())
+	}
+	return err
+}

@@ -6,13 +6,16 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/marty-framework/mmf/data"
 	"github.com/marty-framework/mmf/data/datapg"
+	"github.com/marty-framework/mmf/data/datasqlite"
 	"github.com/marty-framework/mmf/saga"
 	"github.com/marty-framework/mmf/saga/sagapg"
+	"github.com/marty-framework/mmf/saga/sagasqlite"
 )
 
 type mmfEngine struct {
-	db     *datapg.DB
+	db     data.DB
 	engine *saga.Engine
 	def    *saga.Def[order]
 	stop   context.CancelFunc
@@ -20,21 +23,63 @@ type mmfEngine struct {
 	failed atomic.Pointer[error]
 }
 
-// openMMF is what a service's main does, with every setting left out.
-func openMMF(ctx context.Context, dsn string) (engine, error) {
-	m := &mmfEngine{ran: make(chan error, 1), def: saga.Define("place-order", 1, mmfStep(0), mmfStep(1), mmfStep(2))}
-	var err error
-	if m.db, err = datapg.Open(ctx, datapg.Config{DSN: dsn}); err != nil {
+// openMMF and openMMFOnSQLite do what a service's main does, with every setting left out.
+func openMMF(ctx context.Context, dsn string, _ int) (engine, error) {
+	db, store, err := openPostgres(ctx, dsn)
+	if err != nil {
 		return nil, err
 	}
-	store, err := sagapg.New(ctx, m.db)
+	return startMMF(ctx, db, store)
+}
+
+func openMMFOnSQLite(ctx context.Context, path string, _ int) (engine, error) {
+	db, store, err := openSQLite(ctx, path)
 	if err != nil {
-		return nil, errors.Join(err, m.db.Close())
+		return nil, err
 	}
+	return startMMF(ctx, db, store)
+}
+
+func openPostgres(ctx context.Context, dsn string) (data.DB, saga.Store, error) {
+	db, err := datapg.Open(ctx, datapg.Config{DSN: dsn})
+	if err != nil {
+		return nil, nil, err
+	}
+	store, err := sagapg.New(ctx, db)
+	if err != nil {
+		return nil, nil, errors.Join(err, db.Close())
+	}
+	return db, store, nil
+}
+
+func openSQLite(ctx context.Context, path string) (data.DB, saga.Store, error) {
+	db, err := datasqlite.Open(ctx, datasqlite.Config{Path: path})
+	if err != nil {
+		return nil, nil, err
+	}
+	store, err := sagasqlite.New(ctx, db)
+	if err != nil {
+		return nil, nil, errors.Join(err, db.Close())
+	}
+	return db, store, nil
+}
+
+func placeOrder() *saga.Def[order] {
+	return saga.Define("place-order", 1, mmfStep(0), mmfStep(1), mmfStep(2))
+}
+
+func mmfStep(n int) saga.Node[order] {
+	return saga.Step(stepNames[n], func(_ saga.Ctx, o order) (string, error) { return doStep(n, o), nil }).
+		Undo(func(saga.Ctx, order, string) error { return nil }).
+		Into(func(o *order, result string) { o.fold(n, result) })
+}
+
+func startMMF(ctx context.Context, db data.DB, store saga.Store) (_ *mmfEngine, err error) {
+	m := &mmfEngine{db: db, ran: make(chan error, 1), def: placeOrder()}
 	// The hook is no measurement: a run in which the engine survived an error is not one to compare.
 	m.engine, err = saga.New(saga.Config{Hooks: saga.Hooks{Failed: func(_ context.Context, err error) { m.failed.Store(&err) }}}, store, m.def)
 	if err != nil {
-		return nil, errors.Join(err, m.db.Close())
+		return nil, errors.Join(err, db.Close())
 	}
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	m.stop = stop
@@ -45,12 +90,6 @@ func openMMF(ctx context.Context, dsn string) (engine, error) {
 		}
 	}
 	return m, nil
-}
-
-func mmfStep(n int) saga.Node[order] {
-	return saga.Step(stepNames[n], func(_ saga.Ctx, o order) (string, error) { return doStep(n, o), nil }).
-		Undo(func(saga.Ctx, order, string) error { return nil }).
-		Into(func(o *order, result string) { o.fold(n, result) })
 }
 
 func (m *mmfEngine) saga(ctx context.Context, o order) (order, error) {

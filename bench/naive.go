@@ -7,24 +7,21 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// peerConns is the size of the pools of contenders that do not choose one: what DBOS takes, and twice what MMF does.
-const peerConns = 20
-
 // naive keeps a row per saga that says how far it is, and a row per step with its result: one transaction for the start and
 // one for each step. It could be recovered after a crash; it has no compensation, leases or timers to pay for.
 type naive struct{ pool *pgxpool.Pool }
 
-func openPool(ctx context.Context, dsn string) (*pgxpool.Pool, error) {
+func openPool(ctx context.Context, dsn string, connections int) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
 		return nil, err
 	}
-	cfg.MaxConns = peerConns
+	cfg.MaxConns = int32(connections)
 	return pgxpool.NewWithConfig(ctx, cfg)
 }
 
-func openNaive(ctx context.Context, dsn string) (engine, error) {
-	pool, err := openPool(ctx, dsn)
+func openNaive(ctx context.Context, dsn string, connections int) (engine, error) {
+	pool, err := openPool(ctx, dsn, connections)
 	if err != nil {
 		return nil, err
 	}

@@ -57,8 +57,8 @@ func (w *chainWorker) Work(ctx context.Context, job *river.Job[chainArgs]) error
 	return err
 }
 
-func openRiver(ctx context.Context, dsn string) (engine, error) {
-	pool, err := openPool(ctx, dsn)
+func openRiver(ctx context.Context, dsn string, connections int) (engine, error) {
+	pool, err := openPool(ctx, dsn, connections)
 	if err != nil {
 		return nil, err
 	}

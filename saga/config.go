@@ -33,6 +33,8 @@ type Config struct {
 	Grace time.Duration
 	// MaxPayload bounds an input, a result and a signal, in bytes of JSON. Default 1 MiB.
 	MaxPayload int
+	// Retention says how long sagas that have ended are remembered. Default: for ever.
+	Retention Retention
 	// Publish writes the events of [Publish] nodes in the transaction of their record; pass an outbox's Write. Without it
 	// definitions with Publish nodes are refused.
 	Publish func(ctx context.Context, tx data.Tx, events ...data.Event) error
@@ -67,6 +69,9 @@ func (c Config) withDefaults() Config {
 	if c.Grace == 0 {
 		c.Grace = 10 * time.Second
 	}
+	if c.Retention.Every == 0 {
+		c.Retention.Every = time.Hour
+	}
 	if c.MaxPayload == 0 {
 		c.MaxPayload = 1 << 20
 	}
@@ -86,6 +91,9 @@ func (c Config) validate() error {
 	}
 	if c.Grace < 0 {
 		errs = append(errs, errors.New("grace must not be negative"))
+	}
+	if c.Retention.Keep < 0 || c.Retention.Every < time.Second {
+		errs = append(errs, errors.New("Retention.Keep must not be negative, Retention.Every not shorter than 1 s"))
 	}
 	if c.MaxPayload < 1 {
 		errs = append(errs, errors.New("MaxPayload must be positive"))
@@ -115,6 +123,8 @@ type Hooks struct {
 	Recovered func(ctx context.Context, sagas int)
 	// Fenced is called when another node took over this node's sagas.
 	Fenced func(ctx context.Context)
+	// Purged is called when a round of this node forgot sagas by [Config.Retention], or could not because they live.
+	Purged func(ctx context.Context, p Purged)
 	// Failed is called with errors that the engine survives: a store that does not answer, a journal that does not decode.
 	Failed func(ctx context.Context, err error)
 }

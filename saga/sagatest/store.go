@@ -41,6 +41,7 @@ func ExerciseStore(t *testing.T, open func(t *testing.T) saga.Store) {
 		{"pages of recoverable sagas", (*fixture).pages},
 		{"pages of mail and of timers", (*fixture).pagesOfWork},
 		{"many writers at once", (*fixture).manyWriters},
+		{"what is old and ended is forgotten", (*fixture).forgetsTheOld},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -54,7 +54,15 @@ func Open(ctx context.Context, db data.DB, engine data.Dialect, migrations fs.FS
 		return nil, err
 	}
 	s := New(db)
-	return s, s.reserve()
+	if err := s.reserve(); err != nil {
+		return nil, err
+	}
+	if s.pg {
+		if err := s.makeRoom(ctx, 0); err != nil && !data.Retryable(err) { // the default partition takes the rows until upkeep succeeds
+			return nil, err
+		}
+	}
+	return s, nil
 }
 
 // DB is the database of the journal.

@@ -41,7 +41,8 @@ create table saga_active (
 );
 create index saga_active_lane on saga_active (lane, uid);
 
--- Insert-only.
+-- Insert-only. Ids begin with the time of the saga's start, so ranges of them are ranges of time. The store creates the
+-- partitions ahead of time; the default one takes what has none.
 create table saga_journal (
 	uid   uuid not null,
 	seq   bigint not null,
@@ -49,14 +50,15 @@ create table saga_journal (
 	kind  smallint not null,
 	body  text not null,
 	primary key (uid, seq)
-);
+) partition by range (uid);
+create table saga_journal_default partition of saga_journal default;
 
 create table saga_timer (
 	uid  uuid primary key,
 	lane bigint not null,
 	due  bigint not null
 );
-create index saga_timer_due on saga_timer (lane, due);
+create index saga_timer_due on saga_timer (lane, due, uid);
 
 create table saga_mail (
 	id       bigint generated always as identity primary key,

@@ -56,7 +56,7 @@ create table saga_timer (
 	lane bigint not null,
 	due  bigint not null
 );
-create index saga_timer_due on saga_timer (lane, due);
+create index saga_timer_due on saga_timer (lane, due, uid);
 
 create table saga_mail (
 	id       integer primary key autoincrement,

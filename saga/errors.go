@@ -27,6 +27,8 @@ var (
 	// ErrUnreadable says that a saga's journal does not decode or does not fit its definition. Nothing can be done for the saga
 	// until a version of the program runs that can read it.
 	ErrUnreadable = errors.New("saga: the journal cannot be read by this program")
+	// ErrForked says that the effects of a saga were taken over by a fork of it already.
+	ErrForked = errors.New("saga: a fork took this saga's effects over; fork that one")
 	// ErrInvalidID says that a saga's ID is empty or too long.
 	ErrInvalidID = errors.New("saga: invalid ID")
 	// ErrTooLarge says that an input, a result or a signal is larger than the engine takes.

@@ -43,7 +43,8 @@ type Store interface {
 	// AppendTx writes inside a transaction of DB, as its last statements. A record that exists already is an error.
 	AppendTx(ctx context.Context, tx data.Tx, l Lease, w Write) error
 	// Create starts a saga in any transaction, without a lease: the owner of the lane is told by mail. It returns an error
-	// matching ErrConflict when the ID is taken.
+	// matching ErrConflict when the ID is taken, and one matching ErrForked when the source of a fork that takes its effects
+	// over was forked so before.
 	Create(ctx context.Context, tx data.Tx, w Write) error
 
 	// Load returns the journals of sagas, in no particular order. Unknown ones are left out. One that cannot be decoded has its
@@ -64,8 +65,15 @@ type Store interface {
 	Post(ctx context.Context, q data.Querier, m Mail) error
 	// Mail returns mail for the lanes, ordered by ID, after the given one.
 	Mail(ctx context.Context, lanes []int64, after int64, limit int) ([]Mail, error)
+	// MailOf returns all mail for one saga, ordered by ID: what decides whether a deadline has really passed without a signal.
+	MailOf(ctx context.Context, saga UID) ([]Mail, error)
 	// DropMail removes mail that nobody can use any more.
 	DropMail(ctx context.Context, ids []int64) error
+
+	// Search returns a page of what the query's source holds, in its order, without reading journals.
+	Search(ctx context.Context, q SearchQuery) ([]Found, error)
+	// Facts returns what the store keeps of a saga beside its journal; an error matches ErrNotFound.
+	Facts(ctx context.Context, saga UID) (Facts, error)
 }
 
 // UID is a saga's own id, a UUIDv7.
@@ -113,7 +121,8 @@ type Timer struct {
 type History struct {
 	Ref     Ref
 	Records []Record
-	Err     error // the journal cannot be decoded; Records ends before the damage
+	Err     error  // the journal cannot be decoded; Records ends before the damage
+	Last    Record // the newest record, whatever stands before it; only its number when it does not decode
 }
 
 // Write is what one saga adds in a commit.
@@ -126,6 +135,31 @@ type Write struct {
 	Wake      bool      // no longer asleep, whether it was or not; never together with Sleep
 	MailDone  []int64   // mail that the records have taken in
 	End       bool      // the saga is no longer live; one that may be asleep also wakes
+
+	Attributes []Attribute // of the first write
+	From       *ForkedFrom // of the first write of a fork
+	Standing   *Standing   // what searches know of the saga changes to this
+}
+
+// Attribute is a property under which a saga can be found; see [Attributes].
+type Attribute struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// ForkedFrom is the source of a fork.
+type ForkedFrom struct {
+	Saga UID
+	Owns bool // the fork takes back what the source did, so there can be only one such fork
+}
+
+// Standing is what searches know of a saga beside being live or not. The zero value: nothing special, so it is running,
+// waiting or completed.
+type Standing struct {
+	State  State
+	Step   string
+	Reason string
+	Since  time.Time
 }
 
 // MailKind says what a piece of mail asks for.
@@ -139,11 +173,54 @@ const (
 	MailCancel    MailKind = "cancel"
 	MailRetry     MailKind = "retry"
 	MailTerminate MailKind = "terminate"
+	MailVerb      MailKind = "verb" // any [Verb], in the payload; Dedupe is its ticket
 )
+
+// Source says what a [SearchQuery] goes through, each with an index of its own.
+type Source int
+
+// The sources of a search.
+const (
+	FromAll       Source = iota // every saga, newest first
+	FromLive                    // sagas that have not ended, newest first
+	FromState                   // sagas whose [Standing] has the query's State, newest first
+	FromAttribute               // sagas with the query's Attribute, newest first
+	FromIDs                     // sagas whose ID begins with the query's Prefix, ordered by ID
+)
+
+// SearchQuery is one bounded step of a search.
+type SearchQuery struct {
+	From      Source
+	State     State
+	Attribute Attribute
+	Prefix    ID
+	Below     UID // only sagas whose UID is less; the zero UID: no bound
+	Above     UID // only sagas whose UID is greater
+	AfterID   ID  // of FromIDs: only greater IDs
+	Limit     int
+}
+
+// Found is a saga as a search sees it.
+type Found struct {
+	Ref        Ref
+	Live       bool
+	WakesAt    time.Time // when a sleeping saga wakes by itself, [Forever] for never; zero: awake
+	Standing   Standing
+	Attributes []Attribute
+}
+
+// Facts is what a store keeps of a saga beside its journal.
+type Facts struct {
+	Found
+	Mail  []Mail
+	From  ID   // of a fork: its source
+	Forks []ID // sagas that were forked from this one
+}
 
 // Mail is a message to a live saga from any process.
 type Mail struct {
-	ID       int64 // set by the store
+	ID       int64     // set by the store
+	At       time.Time // set by the store, by the database's clock
 	Saga     UID
 	Lane     int64 // set by the store
 	Kind     MailKind

@@ -64,6 +64,10 @@ type kept struct {
 	live  bool
 	sleep time.Time
 	rows  []row
+
+	attributes []saga.Attribute
+	standing   saga.Standing
+	from       *saga.ForkedFrom
 }
 
 type row struct {
@@ -290,6 +294,7 @@ func (s *memory) apply(w saga.Write, rows []row) {
 		}
 	}
 	s.dropMail(func(m saga.Mail) bool { return slices.Contains(w.MailDone, m.ID) })
+	s.applySearch(k, w)
 	switch {
 	case w.End:
 		k.live, k.sleep = false, time.Time{}
@@ -337,6 +342,9 @@ func (s *memory) Create(_ context.Context, tx data.Tx, w saga.Write) error {
 		if other, twice := t.created[w.Ref.ID]; s.taken(w.Ref) || twice && other != w.Ref.UID {
 			return saga.ErrConflict
 		}
+		if s.forkTaken(w) {
+			return saga.ErrForked
+		}
 		t.created[w.Ref.ID] = w.Ref.UID
 		return nil
 	}, func() {
@@ -375,7 +383,7 @@ func (s *memory) deliver(m saga.Mail) {
 		}
 	}
 	s.lastMail++
-	m.ID, m.Lane = s.lastMail, s.sagas[m.Saga].ref.Lane
+	m.ID, m.Lane, m.At = s.lastMail, s.sagas[m.Saga].ref.Lane, time.Now().Truncate(time.Microsecond).UTC()
 	if len(m.Payload) == 0 {
 		m.Payload = nil
 	}
@@ -413,10 +421,13 @@ func (s *memory) Load(_ context.Context, uids []saga.UID) ([]saga.History, error
 		h := saga.History{Ref: k.ref}
 		for _, r := range k.rows {
 			rec, err := saga.DecodeRecord(r.seq, r.kind, r.body)
-			if h.Err = err; err != nil {
-				break
+			if err != nil {
+				h.Last, h.Err = saga.Record{Seq: r.seq}, errors.Join(h.Err, err)
+				continue
 			}
-			h.Records = append(h.Records, rec)
+			if h.Last = rec; h.Err == nil {
+				h.Records = append(h.Records, rec)
+			}
 		}
 		out = append(out, h)
 	}

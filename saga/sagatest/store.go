@@ -40,6 +40,10 @@ func ExerciseStore(t *testing.T, open func(t *testing.T) saga.Store) {
 		{"the end forgets the small tables", (*fixture).theEndForgets},
 		{"pages of recoverable sagas", (*fixture).pages},
 		{"pages of mail and of timers", (*fixture).pagesOfWork},
+		{"searches", (*fixture).searches},
+		{"searches by id", (*fixture).searchesByID},
+		{"facts and forks", (*fixture).factsAndForks},
+		{"the end of a damaged journal", (*fixture).endOfADamagedJournal},
 		{"many writers at once", (*fixture).manyWriters},
 		{"what is old and ended is forgotten", (*fixture).forgetsTheOld},
 	} {
@@ -317,7 +321,8 @@ func (f *fixture) mail() {
 	got, err := f.store.Mail(f.Context(), ids(lanes), 0, 10)
 	require.NoError(f, err)
 	require.Len(f, got, 3, "one with a key, two without")
-	m.ID, m.Lane = got[0].ID, w.Ref.Lane
+	require.WithinDuration(f, time.Now(), got[0].At, time.Hour)
+	m.ID, m.Lane, m.At = got[0].ID, w.Ref.Lane, got[0].At
 	require.Equal(f, m, got[0])
 	taken := f.then(w, done(2, "a"))
 	taken.MailDone = []int64{got[0].ID}
@@ -326,6 +331,12 @@ func (f *fixture) mail() {
 	got, err = f.store.Mail(f.Context(), ids(lanes), 0, 10)
 	require.NoError(f, err)
 	require.Len(f, got, 1)
+	own, err := f.store.MailOf(f.Context(), w.Ref.UID)
+	require.NoError(f, err)
+	require.Equal(f, got, own)
+	none, err := f.store.MailOf(f.Context(), saga.UID{9})
+	require.NoError(f, err)
+	require.Empty(f, none)
 	m.Saga = saga.UID{9}
 	require.ErrorIs(f, f.store.Post(f.Context(), f.store.DB(), m), saga.ErrFinished)
 }

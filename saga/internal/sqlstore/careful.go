@@ -106,6 +106,9 @@ func (s *Store) insertKeys(ctx context.Context, tx data.Tx, writes []saga.Write,
 		if err != nil {
 			return err
 		}
+		if err := s.insertAttributes(ctx, tx, w); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -181,6 +184,11 @@ func (s *Store) keepBooks(ctx context.Context, tx data.Tx, writes []saga.Write) 
 	var mail []int64
 	for _, w := range writes {
 		mail = append(mail, w.MailDone...)
+		if w.Standing != nil {
+			if err := s.setStanding(ctx, tx, w.Ref.UID, *w.Standing); err != nil {
+				return err
+			}
+		}
 		if w.End {
 			ended = append(ended, w.Ref.UID)
 		}

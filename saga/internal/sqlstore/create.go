@@ -33,6 +33,12 @@ func (s *Store) Create(ctx context.Context, tx data.Tx, w saga.Write) error {
 	if err := s.insertKey(ctx, tx, w.Ref); err != nil {
 		return err
 	}
+	if err := s.insertAttributes(ctx, tx, w); err != nil {
+		return err
+	}
+	if err := s.insertFork(ctx, tx, w); err != nil {
+		return err
+	}
 	entries, err := encode(w)
 	if err != nil {
 		return err

@@ -3,6 +3,8 @@ package sqlstore
 import (
 	"context"
 	"errors"
+	"strings"
+	"time"
 
 	"github.com/marty-framework/mmf/data"
 	"github.com/marty-framework/mmf/saga"
@@ -18,16 +20,33 @@ func (s *Store) Post(ctx context.Context, q data.Querier, m saga.Mail) error {
 	if err != nil {
 		return err
 	}
-	_, err = q.Exec(ctx, `insert into saga_mail (lane, uid, kind, name, dedupe, payload, rejected, actor, reason)
-		values ($1, $2, $3, $4, nullif($5, ''), $6, $7, $8, $9) on conflict do nothing`,
-		lane, s.uid(m.Saga), string(m.Kind), m.Name, m.Dedupe, string(m.Payload), m.Rejected, m.Actor, m.Reason)
+	insert := `insert into saga_mail (lane, uid, kind, name, dedupe, payload, rejected, actor, reason, at)
+		values ($1, $2, $3, $4, nullif($5, ''), $6, $7, $8, $9, $10) on conflict do nothing`
+	args := []any{lane, s.uid(m.Saga), string(m.Kind), m.Name, m.Dedupe, string(m.Payload), m.Rejected, m.Actor, m.Reason}
+	if s.pg {
+		insert = strings.Replace(insert, "$10", "(extract(epoch from clock_timestamp()) * 1000000)::bigint", 1)
+	} else {
+		args = append(args, time.Now().UnixMicro())
+	}
+	_, err = q.Exec(ctx, insert, args...)
 	return err
 }
 
+const mailColumns = `id, at, uid, lane, kind, name, coalesce(dedupe, ''), payload, rejected, actor, reason`
+
 // Mail returns a page of mail for lanes.
 func (s *Store) Mail(ctx context.Context, lanes []int64, after int64, limit int) ([]saga.Mail, error) {
-	rows, err := s.work.Query(ctx, s.sql(`select id, uid, lane, kind, name, coalesce(dedupe, ''), payload, rejected, actor, reason
-		from saga_mail where lane = {any:$1} and id > $2 order by id limit $3`), s.ints(lanes), after, limit)
+	return s.mail(ctx, `select `+mailColumns+` from saga_mail where lane = {any:$1} and id > $2 order by id limit $3`,
+		s.ints(lanes), after, limit)
+}
+
+// MailOf returns the mail of one saga.
+func (s *Store) MailOf(ctx context.Context, uid saga.UID) ([]saga.Mail, error) {
+	return s.mail(ctx, `select `+mailColumns+` from saga_mail where uid = $1 order by id`, s.uid(uid))
+}
+
+func (s *Store) mail(ctx context.Context, query string, args ...any) ([]saga.Mail, error) {
+	rows, err := s.work.Query(ctx, s.sql(query), args...)
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +54,9 @@ func (s *Store) Mail(ctx context.Context, lanes []int64, after int64, limit int)
 	err = collect(rows, func() error {
 		var m saga.Mail
 		var payload string
-		err := rows.Scan(&m.ID, uidScanner{&m.Saga}, &m.Lane, &m.Kind, &m.Name, &m.Dedupe, &payload, &m.Rejected, &m.Actor, &m.Reason)
+		var at int64
+		err := rows.Scan(&m.ID, &at, uidScanner{&m.Saga}, &m.Lane, &m.Kind, &m.Name, &m.Dedupe, &payload, &m.Rejected, &m.Actor, &m.Reason)
+		m.At = time.UnixMicro(at).UTC()
 		if payload != "" {
 			m.Payload = []byte(payload)
 		}

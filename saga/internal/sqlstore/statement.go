@@ -9,7 +9,7 @@ import (
 
 // form says which parts a batch's statement has besides the journal. Few forms occur in practice, and each is prepared
 // once per connection.
-type form uint8
+type form uint16
 
 const (
 	withNew   form = 1 << iota // sagas begin
@@ -17,6 +17,9 @@ const (
 	withSleep                  // sagas fall asleep
 	withWake                   // sagas are no longer asleep
 	withMail                   // mail was taken in
+	withAttrs                  // sagas that begin have attributes
+	withStand                  // standings change
+	withPlain                  // standings go
 	forms     = 1 << iota
 )
 
@@ -44,6 +47,16 @@ func newStatement(l saga.Lease, b *batch) *statement {
 		if len(w.MailDone) > 0 {
 			f |= withMail
 		}
+		if w.New && len(w.Attributes) > 0 {
+			f |= withAttrs
+		}
+		switch {
+		case w.Standing == nil:
+		case w.Standing.State == "":
+			f |= withPlain
+		default:
+			f |= withStand
+		}
 		if w.Wake {
 			f |= withWake
 		}
@@ -64,6 +77,7 @@ func newStatement(l saga.Lease, b *batch) *statement {
 		st.begin(b)
 	}
 	st.books(b)
+	st.search(b)
 	return st
 }
 
@@ -122,6 +136,39 @@ func (st *statement) books(b *batch) {
 	}
 }
 
+// search is what searches are to know.
+func (st *statement) search(b *batch) {
+	if st.form&(withAttrs|withStand|withPlain) == 0 {
+		return
+	}
+	var tagged, standing, plain [][16]byte
+	var names, values, states, steps, reasons []string
+	var since []int64
+	for _, i := range b.todo {
+		w := &b.writes[i]
+		for _, a := range w.Attributes {
+			tagged, names, values = append(tagged, w.Ref.UID), append(names, a.Name), append(values, a.Value)
+		}
+		switch now := w.Standing; {
+		case now == nil:
+		case now.State == "":
+			plain = append(plain, w.Ref.UID)
+		default:
+			standing, states, steps = append(standing, w.Ref.UID), append(states, string(now.State)), append(steps, now.Step)
+			reasons, since = append(reasons, now.Reason), append(since, now.Since.UnixMicro())
+		}
+	}
+	if st.form&withAttrs != 0 {
+		st.args = append(st.args, tagged, names, values)
+	}
+	if st.form&withStand != 0 {
+		st.args = append(st.args, standing, states, steps, reasons, since)
+	}
+	if st.form&withPlain != 0 {
+		st.args = append(st.args, plain)
+	}
+}
+
 // text writes the statement of a form, with its arguments in the order in which newStatement gives them.
 func (f form) text() string {
 	n := 2
@@ -150,6 +197,18 @@ func (f form) text() string {
 	}
 	if f&withMail != 0 {
 		fmt.Fprintf(&q, `, taken as (delete from saga_mail where id = any(%s) and exists (select from fence))`, arg("bigint"))
+	}
+	if f&withAttrs != 0 {
+		fmt.Fprintf(&q, `, attrs as (insert into saga_attr (uid, name, value) select u.* from fence, unnest(%s, %s, %s) u)`,
+			arg("uuid"), arg("text"), arg("text"))
+	}
+	if f&withStand != 0 {
+		fmt.Fprintf(&q, `, standing as (insert into saga_state (uid, state, step, reason, since) select u.* from fence, unnest(%s, %s, %s, %s, %s) u
+			on conflict (uid) do update set state = excluded.state, step = excluded.step, reason = excluded.reason, since = excluded.since)`,
+			arg("uuid"), arg("text"), arg("text"), arg("text"), arg("bigint"))
+	}
+	if f&withPlain != 0 {
+		fmt.Fprintf(&q, `, plain as (delete from saga_state where uid = any(%s) and exists (select from fence))`, arg("uuid"))
 	}
 	fmt.Fprintf(&q, ` insert into saga_journal (uid, seq, epoch, kind, body) select u.* from fence, unnest(%s) u`, strings.Join(journal, ", "))
 	return q.String()

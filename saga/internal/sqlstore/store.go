@@ -219,8 +219,8 @@ func (s *Store) Load(ctx context.Context, sagas []saga.UID) ([]saga.History, err
 			if err := rows.Scan(uidScanner{&uid}, &seq, &kind, &body); err != nil {
 				return err
 			}
-			if i, ok := index[uid]; ok && out[i].Err == nil {
-				out[i].Records, out[i].Err = decode(out[i].Records, seq, kind, body)
+			if i, ok := index[uid]; ok {
+				add(&out[i], seq, kind, body)
 			}
 			return nil
 		}); err != nil {
@@ -230,12 +230,16 @@ func (s *Store) Load(ctx context.Context, sagas []saga.UID) ([]saga.History, err
 	return out, nil
 }
 
-func decode(to []saga.Record, seq int64, kind int16, body string) ([]saga.Record, error) {
+// add decodes the next record of a journal. What follows a damaged one still tells how the journal ends.
+func add(h *saga.History, seq int64, kind int16, body string) {
 	rec, err := saga.DecodeRecord(seq, saga.RecordKind(kind), []byte(body))
 	if err != nil {
-		return to, err
+		h.Last, h.Err = saga.Record{Seq: seq}, errors.Join(h.Err, err)
+		return
 	}
-	return append(to, rec), nil
+	if h.Last = rec; h.Err == nil {
+		h.Records = append(h.Records, rec)
+	}
 }
 
 // Lookup finds a saga by the caller's id.

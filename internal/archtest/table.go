@@ -42,6 +42,7 @@ var Table = []Row{
 	// The map of the packages, and floor 0.
 	{Package: "."},
 	{Package: "internal/..."},
+	{Package: "internal/pgproxy", Third: []string{"github.com/jackc/pgx/v5"}}, // for tests only
 
 	// Floor 1.
 	{Package: "data"},

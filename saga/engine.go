@@ -102,7 +102,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, e.cfg.TTL/2) {
 		began := time.Now()
 		err := e.Register(ctx)
-		if err != nil && ctx.Err() == nil && !data.Retryable(err) && !errors.Is(err, data.ErrOutcomeUnknown) {
+		if err != nil && ctx.Err() == nil && !mayPass(err) {
 			return err
 		}
 		if err == nil {
@@ -121,6 +121,11 @@ func (e *Engine) Run(ctx context.Context) error {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// mayPass reports whether an error of the store says something about the database's state and nothing about this program.
+func mayPass(err error) bool {
+	return data.Retryable(err) || errors.Is(err, data.ErrOutcomeUnknown) || data.KindOf(err) == data.KindFull
 }
 
 func (e *Engine) registered() bool {

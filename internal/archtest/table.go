@@ -105,6 +105,7 @@ var Table = []Row{
 
 	// Floor 4: sagas on a technology.
 	{Package: "saga/internal/sqlstore", May: []string{"saga", "data", "data/migrate"}, Test: dataDrivers}, // what both SQL stores share
+	{Package: "saga/internal/faulttest", Test: append([]string{"saga", "data", "saga/sagasqlite", "saga/sagapg", "data/datatest"}, dataDrivers...)},
 	{
 		Package: "saga/sagapg", May: []string{"saga", "data", "data/datapg", "data/migrate", "data/outbox"},
 		Third: []string{"github.com/jackc/pgx/v5"}, Test: dataDrivers,
@@ -187,7 +188,7 @@ const driversOnly = "only a driver links its database"
 var Confined = []Confinement{
 	{Dependency: "go.uber.org/fx", To: []string{"*fx"}, Why: "every constructor works without fx"},
 	{Dependency: "google.golang.org/grpc", To: []string{"observability/otlp"}, Why: "grpc doubles a binary"},
-	{Dependency: "github.com/jackc/pgx/v5", To: []string{"data/datapg", "data/datatest", "saga/sagapg"}, Why: driversOnly},
+	{Dependency: "github.com/jackc/pgx/v5", To: []string{"data/datapg", "data/datatest", "saga/sagapg", "internal/pgproxy"}, Why: driversOnly},
 	{Dependency: "modernc.org/sqlite", To: []string{"data/datasqlite", "data/datatest", "saga/sagasqlite"}, Why: driversOnly},
 	{Dependency: "github.com/twmb/franz-go", To: []string{"data/kafka", "data/datafx"}, Why: "sagas and outboxes run without Kafka"},
 	{

@@ -177,10 +177,11 @@ func (l *link) send(frames []byte, sql []string) bool {
 	l.mu.Lock()
 	g := &group{point: Point{Conn: l.n, Process: l.pid, SQL: sql, InTx: l.session.inTx}}
 	durable, ends := l.session.begin(sql)
+	g.point.Writes = durable
 	l.mu.Unlock()
 	l.p.set(func() {
 		l.p.counts.Points++
-		if durable {
+		if len(durable) > 0 {
 			l.p.counts.Commits++
 			g.point.Commit = l.p.counts.Commits
 		}

@@ -32,6 +32,7 @@ type Point struct {
 	// Commit numbers, over all connections and from 1, the points that make writes durable: the end of a transaction that
 	// wrote, or a writing statement outside of any. 0: not such a point.
 	Commit int
+	Writes []string // the statements whose writes it makes durable
 	// Durable is told after the server's reply: it did commit.
 	Durable bool
 	// Failed is the SQLSTATE of the server's reply, if that was an error.
@@ -40,10 +41,9 @@ type Point struct {
 
 // Fate is what becomes of a point or of its reply.
 type Fate struct {
-	cut      bool
-	code     string
-	fatal    bool
-	rollback bool
+	cut   bool
+	code  string
+	fatal bool
 }
 
 var (

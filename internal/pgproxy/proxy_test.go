@@ -170,34 +170,34 @@ func TestMadeErrors(t *testing.T) {
 			return pgproxy.Forward
 		}
 	}
-	refused := func(c *pgx.Conn, sql, code string) *pgconn.PgError {
+	refused := func(c *pgx.Conn, sql, code, severity string) {
 		_, err := c.Exec(t.Context(), sql)
 		var pgErr *pgconn.PgError
 		require.ErrorAs(t, err, &pgErr)
 		require.Equal(t, code, pgErr.Code)
-		return pgErr
+		require.Equal(t, severity, pgErr.Severity)
 	}
 	// A statement in a transaction: the transaction is aborted in truth.
 	p.Before(at("insert into t values (1)", pgproxy.Fail("40001")))
 	run(t, c, "begin")
-	refused(c, "insert into t values (1)", "40001")
+	refused(c, "insert into t values (1)", "40001", "ERROR")
 	require.Equal(t, byte('E'), c.PgConn().TxStatus())
 	run(t, c, "rollback")
 	// COMMIT: nothing is committed, and the session is idle.
 	p.Before(at("commit", pgproxy.Fail("40001")))
 	run(t, c, "begin")
 	run(t, c, "insert into t values (2)")
-	refused(c, "commit", "40001")
+	refused(c, "commit", "40001", "ERROR")
 	require.Equal(t, byte('I'), c.PgConn().TxStatus())
 	require.Equal(t, 0, count(t, c))
 	// FATAL: the session ends; afterwards and instead of the reply, although it committed.
 	p.Before(at("insert into t values (3)", pgproxy.Kill("57P01")))
-	require.Equal(t, "FATAL", refused(c, "insert into t values (3)", "57P01").Severity)
+	refused(c, "insert into t values (3)", "57P01", "FATAL")
 	require.Equal(t, 0, count(t, d))
 	p.Before(nil)
 	p.After(at("insert into t values (4)", pgproxy.Kill("57P01")))
 	c = connect(t, through)
-	refused(c, "insert into t values (4)", "57P01")
+	refused(c, "insert into t values (4)", "57P01", "FATAL")
 	require.Equal(t, 1, count(t, d))
 	p.Connect(func() pgproxy.Fate { return pgproxy.Kill("53300") })
 	_, err := pgx.Connect(t.Context(), through)

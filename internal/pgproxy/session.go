@@ -12,7 +12,7 @@ type session struct {
 	statements map[string]string // by name
 	portals    map[string]string
 	inTx       bool
-	wrote      bool // in the transaction
+	wrote      []string // in the transaction
 }
 
 // frontend learns from a message and returns the statements that it runs.
@@ -50,22 +50,22 @@ func (s *session) frontend(frame []byte) (run []string, err error) {
 	return nil, nil
 }
 
-// begin foresees what a point does to the transaction: whether it makes writes durable, and whether it ends one.
-func (s *session) begin(sql []string) (durable, ends bool) {
+// begin foresees what a point does to the transaction: which writes it makes durable, and whether it ends one.
+func (s *session) begin(sql []string) (durable []string, ends bool) {
 	for _, q := range sql {
 		switch word := firstWord(q); {
 		case word == "begin", word == "start":
-			s.inTx, s.wrote = true, false
+			s.inTx, s.wrote = true, nil
 		case word == "commit", word == "end":
-			durable, ends = durable || s.wrote, s.inTx
-			s.inTx, s.wrote = false, false
+			durable, ends = append(durable, s.wrote...), s.inTx
+			s.inTx, s.wrote = false, nil
 		case word == "abort", word == "rollback" && !strings.Contains(strings.ToLower(q), " to "):
-			s.inTx, s.wrote = false, false
+			s.inTx, s.wrote = false, nil
 		case !writes(q):
 		case s.inTx:
-			s.wrote = true
+			s.wrote = append(s.wrote, q)
 		default:
-			durable = true
+			durable = append(durable, q)
 		}
 	}
 	return durable, ends
@@ -74,7 +74,7 @@ func (s *session) begin(sql []string) (durable, ends bool) {
 // ready corrects the foreseen by what the server says.
 func (s *session) ready(status byte) {
 	if s.inTx = status != 'I'; !s.inTx {
-		s.wrote = false
+		s.wrote = nil
 	}
 }
 

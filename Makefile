@@ -55,7 +55,7 @@ bench-readme: ## write what BENCHFLAGS='-json bench/results.json' found into the
 
 .PHONY: bench-allocs
 bench-allocs: ## heap allocations of the engine per plain step, on the memory store
-	@$(GO) -C bench test -run '^$$' -bench PlainStep .
+	@$(GO) -C bench test -run '^$$' -bench PlainStep -benchtime 20000x .
 
 .PHONY: demo
 demo: ## the petstore's stories, with their assertions, on embedded servers

@@ -47,7 +47,7 @@ func main() {
 	flag.StringVar(&o.only, "only", names(contenders()), "contenders, separated by commas")
 	flag.StringVar(&o.levels, "levels", "1,64,512", "sagas in flight, separated by commas")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds; figures are medians over them")
-	flag.DurationVar(&o.load.measure, "duration", 4*time.Second, "measured part of a run")
+	flag.DurationVar(&o.load.measure, "duration", 3*time.Second, "measured part of a run")
 	flag.DurationVar(&o.load.warm, "warmup", time.Second, "unmeasured part before it")
 	flag.BoolVar(&o.untuned, "untuned", false, "do not look for the rivals' best settings first")
 	flag.StringVar(&o.profiles.cpu, "cpuprofile", "", "write a CPU profile of the last run to this file; combine with -only and -levels")
@@ -115,8 +115,8 @@ func rounds(ctx context.Context, l *lab, o options, chosen []contender, levels [
 					continue
 				}
 				t := trial{contender: c, inFlight: level, load: o.load, profiles: o.profiles}
-				if level == 1 {
-					t.idle = time.Second
+				if level == 1 && round == 0 {
+					t.idle = 4 * time.Second // two beats of MMF's leases
 				}
 				var err error
 				if setting, known := used[key{c.name, level}]; known {

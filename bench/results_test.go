@@ -33,11 +33,11 @@ func TestQuantile(t *testing.T) {
 func TestMediansAreOfEachFigureAlone(t *testing.T) {
 	t.Parallel()
 	m := medians([]figures{
-		{PerSecond: 300, P50: 3, Commits: unknown, Sagas: 9},
-		{PerSecond: 100, P50: 9, Commits: unknown, Sagas: 7},
-		{PerSecond: 200, P50: 6, Commits: unknown, Sagas: 8},
+		{PerSecond: 300, P50: 3, Commits: unknown, Sagas: 9, Idle: unknown},
+		{PerSecond: 100, P50: 9, Commits: unknown, Sagas: 7, Idle: 20},
+		{PerSecond: 200, P50: 6, Commits: unknown, Sagas: 8, Idle: unknown},
 	})
-	require.Equal(t, figures{PerSecond: 200, P50: 6, Commits: unknown, Sagas: 8}, m)
+	require.Equal(t, figures{PerSecond: 200, P50: 6, Commits: unknown, Sagas: 8, Idle: 20}, m, "idle statements are counted in one round only")
 	require.Equal(t, figures{PerSecond: 100}, medians([]figures{{PerSecond: 300}, {PerSecond: 100}}), "one that was measured")
 }
 

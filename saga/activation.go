@@ -52,6 +52,10 @@ type activation struct {
 	timer     *time.Timer
 	mail      []Mail  // taken up and not yet durable
 	kept      []event // results that wait until the journal can be read
+
+	turned bool        // that it turned back was told to the hooks
+	waits  []WaitEvent // that are over, not yet durable
+	published
 }
 
 // deliver hands an event to the saga's activation, making one if there is none. Events for lanes that are not ours, or
@@ -122,6 +126,7 @@ func (a *activation) run() {
 			a.takeLate()
 			return
 		}
+		a.publish()
 	}
 }
 
@@ -209,6 +214,7 @@ func (a *activation) begin(b *birth) bool {
 		if h := a.w.e.cfg.Hooks.Started; h != nil {
 			h(b.ctx, a.m.event())
 		}
+		a.publish()
 	}
 	b.done <- err
 	return err == nil
@@ -303,6 +309,7 @@ func (a *activation) replay(h History) error {
 		a.m = nil
 		return nil
 	}
+	a.turned = m.dir == backward
 	a.m, a.asleep = m, true // whether a timer stands in the store is not known; removing none is harmless
 	a.asleepTil = time.Time{}
 	a.suspects = map[string]struct{}{}

@@ -54,6 +54,7 @@ func (a *activation) decide(events []event, records []Record) ([]Command, error)
 // written notes what a durable write changed outside of the machine.
 func (a *activation) written(write Write) {
 	a.mailTaken()
+	a.tellOf(write.Records)
 	switch {
 	case write.End:
 		a.finish()
@@ -229,6 +230,7 @@ func (d *decision) add(r Record) error {
 	case Rejected, Unknown, Expired, Cancelled:
 		r.Open = d.a.openSteps(r.Node)
 	}
+	d.a.examine(r)
 	if err := d.a.m.apply(r); err != nil {
 		return &poisonError{r.Node, err}
 	}

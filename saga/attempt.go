@@ -26,12 +26,14 @@ type attemptResult struct {
 // attempt is one call of a plain step's function. Its identity tells its result from that of an attempt that was given up.
 type attempt struct {
 	ctx           attemptCtx
+	traced        context.Context // ctx with what the hooks put into it
 	a             *activation
 	cmd           Command
 	info          AttemptInfo
 	state, result any
 	began         time.Time
 	placed        atomic.Bool // has a place among the concurrent attempts
+	begun         atomic.Bool // its function was called, or is about to be
 }
 
 // start begins what is due: plain steps beside this, then at most one transactional step or dispatch right here, because its
@@ -128,6 +130,7 @@ func (t *attempt) carryOut() *attemptResult {
 	defer func() {
 		if !returned { // the function ended its goroutine, which was also the saga's
 			r.err = errors.New("the step's function called runtime.Goexit")
+			w.e.attempted(t.traced, &t.info, r)
 			t.a.post(event{kind: evResult, result: r})
 		}
 	}()
@@ -136,8 +139,10 @@ func (t *attempt) carryOut() *attemptResult {
 		return r
 	}
 	t.began = time.Now()
+	t.traced = w.e.attempting(&t.ctx, &t.info)
+	t.begun.Store(true)
 	t.ctx.begin(t.began, t.cmd.node.timeout)
-	r.payload, r.value, r.err = t.a.call(Ctx{&t.ctx, &t.info}, t.cmd, nil, t.state, t.result)
+	r.payload, r.value, r.err = t.a.call(Ctx{t.traced, &t.info}, t.cmd, nil, t.state, t.result)
 	returned = true
 	cause, _ := t.ctx.ended()
 	if r.err != nil && errors.Is(cause, context.DeadlineExceeded) {
@@ -145,7 +150,8 @@ func (t *attempt) carryOut() *attemptResult {
 	}
 	t.ctx.cancel(context.Canceled)
 	r.took = time.Since(t.began)
-	r.void = r.err != nil && errors.Is(cause, errDraining)
+	r.void = !w.leave(t) || r.err != nil && errors.Is(cause, errDraining)
+	w.e.attempted(t.traced, &t.info, r)
 	return r
 }
 

@@ -268,7 +268,8 @@ func chaosRound(t *testing.T, db data.DB) {
 	store := sqlstore.New(faulty)
 	cfg := saga.Config{TTL: time.Second, Poll: 5 * time.Millisecond, Grace: 300 * time.Millisecond}
 	var fenced atomic.Int32
-	cfg.Hooks.Fenced = func(context.Context) { fenced.Add(1) }
+	cfg.Hooks.Fenced = func(context.Context, saga.NodeEvent) { fenced.Add(1) }
+	cfg.Hooks.Violated = violated(t)
 
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	defer cancel()

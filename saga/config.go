@@ -46,7 +46,7 @@ type Config struct {
 	// with its own Ctx or one whose Context was exchanged. What it returns is the outcome of the attempt; without an error the
 	// result is that of the last call. Test kits inject faults with it, tracers open spans. It must be safe for concurrent use.
 	Around func(c Ctx, attempt func(Ctx) error) error
-	// Hooks observe the engine.
+	// Hooks observe the engine; several sets of them are joined with [JoinHooks].
 	Hooks Hooks
 }
 
@@ -99,55 +99,4 @@ func (c Config) validate() error {
 		errs = append(errs, errors.New("MaxPayload must be positive"))
 	}
 	return errors.Join(errs...)
-}
-
-// Hooks observe the engine, for telemetry. Every field is optional. They are called from the engine's own goroutines and
-// must return quickly. The context carries the saga's correlation ids and trace.
-type Hooks struct {
-	// Started is called when this process started a saga.
-	Started func(ctx context.Context, e SagaEvent)
-	// Attempted is called after every attempt of a step, in either direction.
-	Attempted func(ctx context.Context, e AttemptEvent)
-	// Hung is called when an attempt of a step ignores its context and is given up, [Config.Grace] after that ended. It
-	// counts as failed and is repeated or compensated, while its function goes on: its result is dropped, its effect may still
-	// come, its goroutine is lost until it returns. Mend the function, or the callee, so that it ends with its context.
-	Hung func(ctx context.Context, e AttemptEvent)
-	// Finished is called when a saga reached a terminal outcome.
-	Finished func(ctx context.Context, e SagaEvent)
-	// Parked is called when a saga needs somebody's help.
-	Parked func(ctx context.Context, e SagaEvent)
-	// Refused is called when a signal is dropped because it came too late: Step is the await whose deadline had passed, if
-	// that is why, and Reason says it. After an error of the store it may be called again for the same signal.
-	Refused func(ctx context.Context, e SagaEvent)
-	// Recovered is called when this node took over lanes, with the number of live sagas found in them.
-	Recovered func(ctx context.Context, sagas int)
-	// Fenced is called when another node took over this node's sagas.
-	Fenced func(ctx context.Context)
-	// Purged is called when a round of this node forgot sagas by [Config.Retention], or could not because they live.
-	Purged func(ctx context.Context, p Purged)
-	// Failed is called with errors that the engine survives: a store that does not answer, a journal that does not decode.
-	Failed func(ctx context.Context, err error)
-}
-
-// SagaEvent describes a saga to a hook.
-type SagaEvent struct {
-	Saga     string
-	Version  int
-	ID       ID
-	Outcome  Outcome // of Finished
-	Step     string  // where it parked or what made it turn back
-	Reason   string
-	Duration time.Duration // since the start, of Finished
-}
-
-// AttemptEvent describes one attempt of a step to a hook.
-type AttemptEvent struct {
-	Saga      string
-	ID        ID
-	Step      string
-	Direction Direction
-	Attempt   int
-	Outcome   string // done, rejected, failed, unknown, sent
-	Err       error
-	Duration  time.Duration
 }

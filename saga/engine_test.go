@@ -92,6 +92,9 @@ func engine(t *testing.T, cfg saga.Config, store saga.Store, defs ...saga.Defini
 			}
 		}
 	}
+	if cfg.Hooks.Violated == nil {
+		cfg.Hooks.Violated = violated(t)
+	}
 	e, err := saga.New(cfg, store, defs...)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -103,6 +106,11 @@ func engine(t *testing.T, cfg saga.Config, store saga.Store, defs ...saga.Defini
 	})
 	t.Cleanup(stop)
 	return e, stop
+}
+
+// violated fails the test when the engine finds that it broke a promise.
+func violated(t *testing.T) func(context.Context, saga.SagaEvent) {
+	return func(_ context.Context, e saga.SagaEvent) { t.Errorf("saga %s, step %s: %s", e.ID, e.Step, e.Reason) }
 }
 
 func within(t *testing.T) context.Context {

@@ -491,7 +491,7 @@ func TestRecoveryDoesNotHoldUpBeats(t *testing.T) {
 		return held(within(t), enough)
 	}
 	def := saga.Define("trip", 1, step("a", nothing))
-	hooks := saga.Hooks{Fenced: func(context.Context) { t.Error("fenced") }}
+	hooks := saga.Hooks{Fenced: func(context.Context, saga.NodeEvent) { t.Error("fenced") }}
 	e, _ := engine(t, saga.Config{TTL: time.Second, Hooks: hooks}, s, def)
 	eventually(t, "runs", e.Running)
 	run, err := def.Start(within(t), e, "t1", trip{})

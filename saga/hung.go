@@ -1,6 +1,7 @@
 package saga
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -33,7 +34,7 @@ func (w *worker) hung() (hung []*attempt) {
 	w.attemptsMu.Lock()
 	defer w.attemptsMu.Unlock()
 	for t := range w.attempts {
-		if cause, at := t.ctx.ended(); cause != nil && t.placed.Load() && time.Since(at) >= w.e.cfg.Grace {
+		if cause, at := t.ctx.ended(); cause != nil && t.placed.Load() && t.begun.Load() && time.Since(at) >= w.e.cfg.Grace {
 			hung = append(hung, t)
 		}
 	}
@@ -48,7 +49,7 @@ func (t *attempt) giveUp() {
 	r := &attemptResult{node: t.cmd.node, flight: t, undo: t.cmd.Undo, attempt: t.cmd.Attempt, took: time.Since(t.began)}
 	r.err, r.void = fmt.Errorf("%w: %w", errHung, cause), errors.Is(cause, errDraining)
 	if h := t.a.w.e.cfg.Hooks.Hung; h != nil {
-		h(t.ctx.Context, AttemptEvent{
+		h(context.WithoutCancel(t.traced), AttemptEvent{
 			Saga: t.info.Saga, ID: t.info.SagaID, Step: t.info.Step, Direction: t.info.Direction, Attempt: t.info.Attempt,
 			Outcome: "unknown", Err: r.err, Duration: r.took,
 		})

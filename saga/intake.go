@@ -140,7 +140,6 @@ func (a *activation) takeResult(r *attemptResult) []Record {
 	if r.void || r.err != nil && a.w.steps.Err() != nil {
 		return nil // stopping: whoever owns the saga next repeats the attempt
 	}
-	a.observe(r)
 	if r.err == nil {
 		return []Record{{Kind: Done, Node: r.node.name, Undo: r.undo, Payload: r.payload, value: r.value}}
 	}
@@ -149,6 +148,10 @@ func (a *activation) takeResult(r *attemptResult) []Record {
 
 func (a *activation) takeMail(m Mail) []Record {
 	switch m.Kind {
+	case MailStart:
+		if h := a.w.e.cfg.Hooks.Started; h != nil {
+			h(a.values(), a.m.event())
+		}
 	case MailSignal:
 		if _, twice := a.m.seen[m.Name+"\x00"+m.Dedupe]; twice && m.Dedupe != "" {
 			return nil

@@ -28,6 +28,7 @@ func (a *activation) runInTx(c Command) ([]Record, error) {
 	ctx, cancel := context.WithTimeout(a.w.e.contextOf(a.w.steps, a.m), limit)
 	defer cancel()
 	began, info := time.Now(), a.infoFor(c)
+	ctx = a.w.e.attempting(ctx, &info)
 	var write Write
 	err = a.w.e.store.DB().InTx(ctx, func(ctx context.Context, tx data.Tx) error {
 		payload, value, err := a.call(Ctx{ctx, &info}, c, tx, state, a.m.nodes[c.node.id].result)
@@ -50,9 +51,10 @@ func (a *activation) runInTx(c Command) ([]Record, error) {
 		return a.w.e.store.AppendTx(ctx, tx, a.w.lease, write)
 	})
 	r := &attemptResult{node: c.node, undo: c.Undo, attempt: c.Attempt, err: err, took: time.Since(began)}
+	r.void = err != nil && (errors.Is(err, ErrFenced) || errors.Is(err, ErrStale) || a.w.steps.Err() != nil)
+	a.w.e.attempted(ctx, &info, r)
 	switch {
 	case err == nil:
-		a.observe(r)
 		if err := a.m.apply(write.Records[0]); err != nil {
 			return nil, err
 		}
@@ -68,7 +70,6 @@ func (a *activation) runInTx(c Command) ([]Record, error) {
 	}
 	// After a lost commit reply the record that is written next takes the same number. If the transaction did commit, that
 	// write is refused as stale and the journal is read again; if not, the number is taken and it never will.
-	a.observe(r)
 	return a.failure(c.node, c.Undo, err, a.w.now()), nil
 }
 
@@ -113,27 +114,4 @@ func (m *machine) endAfter(r Record) Outcome {
 		return next[0].Outcome
 	}
 	return outcomeNone
-}
-
-func (a *activation) observe(r *attemptResult) {
-	h := a.w.e.cfg.Hooks.Attempted
-	if h == nil {
-		return
-	}
-	e := AttemptEvent{
-		Saga: a.m.def.name, ID: a.ref.ID, Step: r.node.name, Direction: Do, Attempt: r.attempt, Outcome: "done", Err: r.err, Duration: r.took,
-	}
-	if r.undo {
-		e.Direction = Undo
-	}
-	var reject *RejectError
-	switch {
-	case errors.As(r.err, &reject):
-		e.Outcome = "rejected"
-	case r.err != nil:
-		e.Outcome = "failed"
-	case r.node.kind == kindRemote:
-		e.Outcome = "sent"
-	}
-	h(a.values(), e)
 }

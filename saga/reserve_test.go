@@ -69,7 +69,7 @@ func TestTxStepsDoNotStarveTheEngine(t *testing.T) {
 	var fenced atomic.Int32
 	e, _ := engine(t, saga.Config{
 		TTL: time.Second, TxConcurrency: 50,
-		Hooks: saga.Hooks{Fenced: func(context.Context) { fenced.Add(1) }},
+		Hooks: saga.Hooks{Fenced: func(context.Context, saga.NodeEvent) { fenced.Add(1) }},
 	}, store, def)
 	require.Eventually(t, e.Running, 10*time.Second, time.Millisecond)
 	var runs []*saga.Run[int]

@@ -26,7 +26,9 @@ type Run[S any] struct {
 // runs the definition. Starting again under the same ID with the same input returns the same saga; with another input the
 // error matches [ErrConflict]. An error that matches [data.ErrOutcomeUnknown], or a cancelled context, leaves open whether
 // the saga exists: start it again under the same ID.
-func (d *Def[S]) Start(ctx context.Context, e *Engine, id ID, input S) (*Run[S], error) {
+func (d *Def[S]) Start(ctx context.Context, e *Engine, id ID, input S) (run *Run[S], err error) {
+	ctx, done := e.starting(ctx, &d.shape, id)
+	defer func() { done(err) }()
 	write, err := d.firstWrite(ctx, e, id, input)
 	if err != nil {
 		return nil, err
@@ -34,7 +36,7 @@ func (d *Def[S]) Start(ctx context.Context, e *Engine, id ID, input S) (*Run[S],
 	if err := e.Register(ctx); err != nil {
 		return nil, fmt.Errorf("saga: start %q: %w", id, err)
 	}
-	run := &Run[S]{e: e, def: d, ref: write.Ref}
+	run = &Run[S]{e: e, def: d, ref: write.Ref}
 	err = e.start(ctx, &d.shape, write)
 	if errors.Is(err, ErrConflict) {
 		return d.existing(ctx, e, write.Ref)
@@ -47,7 +49,9 @@ func (d *Def[S]) Start(ctx context.Context, e *Engine, id ID, input S) (*Run[S],
 
 // StartTx starts a saga in the caller's transaction on the engine's database: it exists if and only if tx commits. An ID
 // that is taken gives an error matching [ErrConflict] even for the same input; the transaction then must be rolled back.
-func (d *Def[S]) StartTx(ctx context.Context, e *Engine, tx data.Tx, id ID, input S) (*Run[S], error) {
+func (d *Def[S]) StartTx(ctx context.Context, e *Engine, tx data.Tx, id ID, input S) (run *Run[S], err error) {
+	ctx, done := e.starting(ctx, &d.shape, id)
+	defer func() { done(err) }()
 	write, err := d.firstWrite(ctx, e, id, input)
 	if err != nil {
 		return nil, err
@@ -124,13 +128,7 @@ func (e *Engine) start(ctx context.Context, def *shape, write Write) error {
 			write.Ref.Lane, write.LaneEpoch = 0, 0
 		}
 	}
-	if err := e.create(ctx, write); err != nil {
-		return err
-	}
-	if h := e.cfg.Hooks.Started; h != nil {
-		h(ctx, SagaEvent{Saga: def.name, Version: def.version, ID: write.Ref.ID})
-	}
-	return nil
+	return e.create(ctx, write)
 }
 
 // create starts a saga in a lane of anybody's. While a node is being replaced its last transaction may still hold the id;

@@ -60,6 +60,10 @@ type Store interface {
 	// the given one; the zero Timer is before all.
 	Due(ctx context.Context, lanes []int64, after Timer, limit int) ([]Timer, error)
 
+	// Asleep counts the sleeping sagas of each lane; a lane without any may be left out. It must be cheap with a million of
+	// them: an index is read, no journal.
+	Asleep(ctx context.Context, lanes []int64) (map[int64]Asleep, error)
+
 	// Post leaves mail for a live saga, in the caller's transaction if q is one. Mail with the same saga, kind, name and
 	// dedupe key is kept once. An error matches ErrFinished when the saga is not live.
 	Post(ctx context.Context, q data.Querier, m Mail) error
@@ -116,6 +120,9 @@ type Timer struct {
 	Ref Ref
 	Due time.Time
 }
+
+// Asleep counts sleeping sagas: those that wake by themselves, and those that sleep [Forever].
+type Asleep struct{ Waiting, Parked int }
 
 // History is a saga with its journal, in order.
 type History struct {

@@ -126,8 +126,8 @@ func (w *worker) drain() {
 
 // lose ends the worker: somebody else may own its sagas now.
 func (w *worker) lose(err error) {
-	if errors.Is(err, ErrFenced) && w.ctx.Err() == nil && w.e.cfg.Hooks.Fenced != nil {
-		w.e.cfg.Hooks.Fenced(w.ctx)
+	if errors.Is(err, ErrFenced) && w.ctx.Err() == nil {
+		w.tellFenced()
 	}
 	w.halt(err)
 	w.end(err)
@@ -253,7 +253,7 @@ func (w *worker) claim() error {
 // recover loads the live sagas of newly claimed lanes.
 func (w *worker) recover(lanes []int64) error {
 	var after UID
-	found := 0
+	found := map[string]int{}
 	for {
 		refs, err := w.e.store.Recoverable(w.ctx, lanes, after, 200)
 		if err != nil {
@@ -273,11 +273,11 @@ func (w *worker) recover(lanes []int64) error {
 		for _, h := range histories {
 			w.deliver(h.Ref.UID, h.Ref.Lane, event{kind: evLoaded, history: &h})
 		}
-		found += len(refs)
+		for _, r := range refs {
+			found[r.Kind]++
+		}
 		after = refs[len(refs)-1].UID
 	}
-	if found > 0 && w.e.cfg.Hooks.Recovered != nil {
-		w.e.cfg.Hooks.Recovered(w.ctx, found)
-	}
+	w.tellRecovered(found)
 	return nil
 }

@@ -94,7 +94,9 @@ func (wr *writer) flush(batch []*queued) {
 		writes[i] = q.write
 	}
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		began := time.Now()
 		results, err := wr.w.e.store.Append(wr.w.ctx, wr.w.lease, writes)
+		wr.tell(batch, began, err)
 		switch {
 		case err == nil:
 			for i, q := range batch {
@@ -130,4 +132,17 @@ func answer(batch []*queued, err error) {
 	for _, q := range batch {
 		q.done <- err
 	}
+}
+
+func (wr *writer) tell(batch []*queued, began time.Time, err error) {
+	h := wr.w.e.cfg.Hooks.Flushed
+	if h == nil {
+		return
+	}
+	e := FlushEvent{Writes: len(batch), Waiting: len(wr.queue), Duration: time.Since(began), Err: err}
+	for _, q := range batch {
+		e.Records += len(q.write.Records)
+		e.Bytes += q.size
+	}
+	h(wr.w.ctx, e)
 }

@@ -486,6 +486,25 @@ func (s *memory) Due(_ context.Context, lanes []int64, after saga.Timer, limit i
 	return out[:min(limit, len(out))], nil
 }
 
+func (s *memory) Asleep(_ context.Context, lanes []int64) (map[int64]saga.Asleep, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[int64]saga.Asleep{}
+	for _, k := range s.sagas {
+		if !k.live || k.sleep.IsZero() || !slices.Contains(lanes, k.ref.Lane) {
+			continue
+		}
+		n := out[k.ref.Lane]
+		if k.sleep.Before(saga.Forever) {
+			n.Waiting++
+		} else {
+			n.Parked++
+		}
+		out[k.ref.Lane] = n
+	}
+	return out, nil
+}
+
 func byDue(a, b saga.Timer) int {
 	return cmp.Or(a.Due.Compare(b.Due), bytes.Compare(a.Ref.UID[:], b.Ref.UID[:]))
 }

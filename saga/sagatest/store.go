@@ -288,19 +288,28 @@ func (f *fixture) sleepAndWake() {
 		require.NoError(f, err)
 		return timers
 	}
+	asleep := func() saga.Asleep {
+		counts, err := f.store.Asleep(f.Context(), ids(lanes))
+		require.NoError(f, err)
+		return counts[w.Ref.Lane]
+	}
 	require.Equal(f, 1, recoverable())
+	require.Zero(f, asleep())
 	sleep := f.then(w)
 	sleep.Sleep = saga.Forever
 	f.append(l, sleep)
 	require.Zero(f, recoverable())
 	require.Empty(f, due())
+	require.Equal(f, saga.Asleep{Parked: 1}, asleep())
 	sleep.Sleep = time.Now().Add(-time.Second)
 	f.append(l, sleep)
 	require.Equal(f, []saga.Timer{{Ref: w.Ref, Due: sleep.Sleep.Truncate(time.Microsecond).UTC()}}, due())
+	require.Equal(f, saga.Asleep{Waiting: 1}, asleep())
 	wake := f.then(w, done(2, "a"))
 	wake.Wake = true
 	f.append(l, wake)
 	require.Empty(f, due())
+	require.Zero(f, asleep())
 	require.Equal(f, 1, recoverable())
 }
 

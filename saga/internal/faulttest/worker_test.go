@@ -115,8 +115,8 @@ func work(raw string) error {
 	defer func() { _ = db.Close() }()
 	def := define(overHTTP(s.Participants, s.Name))
 	cfg := saga.Config{Node: s.Name, TTL: s.TTL, Grace: s.Grace, Poll: 10 * time.Millisecond, TxConcurrency: s.TxConcurrent}
-	cfg.Hooks.Fenced = func(context.Context) { tell("fenced", "", "") }
-	cfg.Hooks.Recovered = func(_ context.Context, n int) { tell("recovered", "", fmt.Sprint(n)) }
+	cfg.Hooks.Fenced = func(context.Context, saga.NodeEvent) { tell("fenced", "", "") }
+	cfg.Hooks.Recovered = func(_ context.Context, e saga.NodeEvent) { tell("recovered", "", fmt.Sprint(e.Sagas)) }
 	cfg.Hooks.Failed = func(_ context.Context, err error) {
 		ev := "failed"
 		if errors.Is(err, data.ErrOutcomeUnknown) {

@@ -98,8 +98,8 @@ func hooks(s *platform.Service) saga.Hooks {
 		Parked: func(ctx context.Context, e saga.SagaEvent) {
 			log(ctx).Error("saga needs help", zap.String("saga_id", string(e.ID)), zap.String("step", e.Step), zap.String("reason", e.Reason))
 		},
-		Recovered: func(ctx context.Context, sagas int) { log(ctx).Info("sagas taken over", zap.Int("sagas", sagas)) },
-		Fenced:    func(ctx context.Context) { log(ctx).Warn("another process took this one's sagas over") },
+		Recovered: func(ctx context.Context, e saga.NodeEvent) { log(ctx).Info("sagas taken over", zap.Int("sagas", e.Sagas)) },
+		Fenced:    func(ctx context.Context, _ saga.NodeEvent) { log(ctx).Warn("another process took this one's sagas over") },
 		Failed:    func(ctx context.Context, err error) { log(ctx).Warn("saga engine", zap.Error(err)) },
 	}
 }

@@ -22,6 +22,8 @@ type Definition interface {
 	Err() error
 	// Tree describes its nodes.
 	Tree() []NodeInfo
+	// Recheck looks for functions that depend on more than their arguments.
+	Recheck(history []Record) error
 	compiled() *shape
 }
 

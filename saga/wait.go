@@ -14,6 +14,9 @@ type Signal[D any] struct{ name string }
 // NewSignal names a signal whose payload is a D, encoded as JSON.
 func NewSignal[D any](name string) *Signal[D] { return &Signal[D]{name} }
 
+// Name is the signal's name.
+func (s *Signal[D]) Name() string { return s.name }
+
 // AwaitBuilder is an await that still lacks its deadline; [AwaitBuilder.Within] makes it a node.
 type AwaitBuilder[S any] struct{ n AwaitNode[S] }
 

@@ -119,8 +119,8 @@ var Table = []Row{
 		Test: append([]string{"data/kafka", "data/migrate", "saga/sagasqlite", "saga/sagapg", "github.com/twmb/franz-go"}, dataDrivers...),
 	},
 	{
-		Package: "saga/sagatest", May: []string{"saga", "data"}, Third: testLibraries,
-		Test: []string{"saga/sagasqlite", "saga/sagapg", "data/datasqlite"},
+		Package: "saga/sagatest", May: []string{"saga", "data", "data/datasqlite"}, Third: testLibraries,
+		Test: []string{"saga/sagasqlite", "saga/sagapg"},
 	},
 	{Package: "saga/sagaotel", May: []string{"saga"}, Third: otelAPI, Test: []string{"go.opentelemetry.io/otel/sdk"}},
 
@@ -189,7 +189,7 @@ var Confined = []Confinement{
 	{Dependency: "go.uber.org/fx", To: []string{"*fx"}, Why: "every constructor works without fx"},
 	{Dependency: "google.golang.org/grpc", To: []string{"observability/otlp"}, Why: "grpc doubles a binary"},
 	{Dependency: "github.com/jackc/pgx/v5", To: []string{"data/datapg", "data/datatest", "saga/sagapg", "internal/pgproxy"}, Why: driversOnly},
-	{Dependency: "modernc.org/sqlite", To: []string{"data/datasqlite", "data/datatest", "saga/sagasqlite"}, Why: driversOnly},
+	{Dependency: "modernc.org/sqlite", To: []string{"data/datasqlite", "data/datatest", "saga/sagasqlite", "saga/sagatest"}, Why: driversOnly},
 	{Dependency: "github.com/twmb/franz-go", To: []string{"data/kafka", "data/datafx"}, Why: "sagas and outboxes run without Kafka"},
 	{
 		Dependency: "github.com/redis/go-redis/v9", Why: "Redis is a hint, never a need",

@@ -586,7 +586,7 @@ func (s *memory) txOf(tx data.Tx) (*memoryTx, error) {
 // noDB is what transactions run on when there is no database: they may add to the journal and run no statements.
 type noDB struct{}
 
-var errNoDB = errors.New("sagatest: there is no database: pass one to NewStore, or the option Database to Explore")
+var errNoDB = errors.New("sagatest: there is no database: pass one to NewStore, or the option Schema to Explore")
 
 func (noDB) InTx(ctx context.Context, fn func(context.Context, data.Tx) error) error {
 	if err := fn(ctx, noTx{}); err != nil {

@@ -16,7 +16,7 @@ var errHung = errors.New("saga: the attempt ignores its context; whether it stil
 // Whoever gives the attempt's place back first, the attempt or the watch, decides. The place is free again in any case, so
 // that functions that never return do not stop everything else.
 func (w *worker) watchLoop() {
-	tick := time.NewTicker(min(max(w.e.cfg.Grace/8, 5*time.Millisecond), 250*time.Millisecond))
+	tick := time.NewTicker(max(w.e.cfg.Grace/8, 5*time.Millisecond))
 	defer tick.Stop()
 	for {
 		select {

@@ -10,8 +10,9 @@ import (
 
 // The engine's settings are such that days of virtual time cost little: it is told of everything that happens in its process.
 const (
-	virtualTTL  = time.Minute
-	virtualPoll = time.Minute
+	virtualTTL   = time.Minute
+	virtualPoll  = time.Minute
+	virtualGrace = time.Minute
 )
 
 // drive carries the schedule out: one process after the other, until the saga has ended and nothing is under way any more.
@@ -20,10 +21,7 @@ func (r *run) drive() {
 	if r.boot() != nil {
 		return
 	}
-	defer func() {
-		r.front.stop()
-		<-r.front.ended
-	}()
+	defer r.stop()
 	r.mu.Lock()
 	for _, f := range r.schedule {
 		if f.Kind == SignalEarly {
@@ -39,7 +37,9 @@ func (r *run) drive() {
 	ended := r.follow()
 	close(r.over)
 	if ended {
-		time.Sleep(r.patience + time.Minute) // what is late comes now
+		time.Sleep(10 * time.Second)
+		r.stop()
+		time.Sleep(r.patience) // what is late comes now
 	}
 	r.work.Wait()
 	if ended {
@@ -53,6 +53,11 @@ func (r *run) drive() {
 			}
 		}
 	}
+}
+
+func (r *run) stop() {
+	r.front.stop()
+	<-r.front.ended
 }
 
 // early sends a signal as soon as the saga exists.
@@ -79,7 +84,7 @@ func (r *run) boot() error {
 	ctx, stop := context.WithCancel(r.ctx)
 	f := &front{Store: r.store, r: r, stop: stop, ended: make(chan struct{}), killed: make(chan struct{})}
 	e, err := saga.New(saga.Config{
-		Node: "node", TTL: virtualTTL, Poll: virtualPoll, Grace: time.Second, Around: r.around(f), Publish: (&World{r}).Write,
+		Node: "node", TTL: virtualTTL, Poll: virtualPoll, Grace: virtualGrace, Around: r.around(f), Publish: (&World{r}).Write,
 	}, f, r.def)
 	if err != nil {
 		stop()

@@ -48,6 +48,9 @@ type activation struct {
 	tail      *attempt            // to be carried out by the goroutine that works for the saga
 	base      context.Context     // values for attempts and hooks, made when needed
 	q         queued              // the write under way
+	spare     []event             // a queue to use again
+	records   []Record            // of a decision, to use again
+	scratch   [1]Record           // see one
 	suspects  map[string]struct{} // may have been attempted by a former owner
 	timer     *time.Timer
 	mail      []Mail  // taken up and not yet durable
@@ -104,9 +107,9 @@ func (a *activation) run() {
 	for {
 		a.mu.Lock()
 		t, events := a.tail, a.queue
-		a.tail, a.queue = nil, nil
+		a.tail, a.queue = nil, a.spare[:0]
 		if len(events) == 0 {
-			a.running = false
+			a.running, a.queue = false, events
 			a.mu.Unlock()
 			if t == nil || !a.resume(t.carryOut()) {
 				return
@@ -127,6 +130,8 @@ func (a *activation) run() {
 			return
 		}
 		a.publish()
+		clear(events)
+		a.spare = events
 	}
 }
 
@@ -143,6 +148,12 @@ func (a *activation) resume(r *attemptResult) bool {
 	}
 	a.running = true
 	return true
+}
+
+// one gives a record as the list that is taken in next; the list is good until then.
+func (a *activation) one(r Record) []Record {
+	a.scratch[0] = r
+	return a.scratch[:]
 }
 
 // values is the context of what is done for the saga, without an end.
@@ -231,8 +242,10 @@ func (a *activation) work(events []event) (leave bool) {
 	if b := events[0].birth; b != nil && !a.begin(b) {
 		return true
 	}
-	events = append(a.kept, events...)
-	a.kept = nil
+	if len(a.kept) > 0 {
+		events = append(a.kept, events...)
+		a.kept = nil
+	}
 	for _, ev := range events {
 		if ev.kind == evMail {
 			a.mail = append(a.mail, *ev.mail)

@@ -17,10 +17,13 @@ const maxResident = 20_000
 // decide folds events and records in, adds everything that follows without an effect, and writes all of it in one commit.
 // It returns what is left to be done.
 func (a *activation) decide(events []event, records []Record) ([]Command, error) {
-	d := &decision{a: a, now: a.w.now()}
-	a.keep(events)
+	d := decision{a: a, now: a.w.now(), records: a.records[:0]}
+	a.records = nil
+	if len(events) > 1 {
+		a.keep(events)
+	}
 	for _, ev := range events { // one after the other: what an event means depends on those before it
-		if ev.kind == evResult {
+		if ev.kind == evResult && len(a.kept) > 0 {
 			a.kept = a.kept[1:]
 		}
 		if err := d.addAll(a.take(ev)); err != nil {
@@ -48,6 +51,8 @@ func (a *activation) decide(events []event, records []Record) ([]Command, error)
 		return nil, err
 	}
 	a.written(write)
+	clear(write.Records)
+	a.records = write.Records // nobody else has them any more
 	return cmds, nil
 }
 
@@ -115,6 +120,9 @@ func (a *activation) rest(cmds []Command) (leave bool) {
 	due, ready := a.nextDue(cmds, now)
 	if len(a.inflight) == 0 && !ready && a.asleep {
 		return true
+	}
+	if len(a.inflight) > 0 && !ready && due.Equal(Forever) {
+		return false // the attempts' results come next
 	}
 	wait := due.Sub(now)
 	if ready {
@@ -267,14 +275,14 @@ func (d *decision) first(cmds []Command) ([]Record, error) {
 	for _, c := range cmds {
 		switch c.Op {
 		case OpEnd:
-			return []Record{{Kind: Ended, End: c.Outcome}}, nil
+			return d.a.one(Record{Kind: Ended, End: c.Outcome}), nil
 		case OpSettle:
 			if d.a.inflight[c.node.id] == nil {
-				return []Record{{Kind: Unknown, Node: c.Node, Reason: "interrupted; its outcome is not known"}}, nil
+				return d.a.one(Record{Kind: Unknown, Node: c.Node, Reason: "interrupted; its outcome is not known"}), nil
 			}
 		case OpDecide:
 			state, err := d.a.m.stateFor(c.node)
-			return []Record{{Kind: Branched, Node: c.Node, Taken: err == nil && c.node.when(state)}}, err
+			return d.a.one(Record{Kind: Branched, Node: c.Node, Taken: err == nil && c.node.when(state)}), err
 		case OpArm:
 			wait := c.node.within
 			if c.node.kind == kindSleep {
@@ -284,10 +292,10 @@ func (d *decision) first(cmds []Command) ([]Record, error) {
 				}
 				wait = max(c.node.sleep(state), 0)
 			}
-			return []Record{{Kind: Armed, Node: c.Node, Due: d.now.Add(wait)}}, nil
+			return d.a.one(Record{Kind: Armed, Node: c.Node, Due: d.now.Add(wait)}), nil
 		case OpDeliver:
 			r, err := d.a.deliverSignal(c.node)
-			return []Record{r}, err
+			return d.a.one(r), err
 		case OpWait:
 			if !c.NotBefore.After(d.now) {
 				return d.a.waitOver(c, d.now), nil

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/marty-framework/mmf/data"
+	"github.com/marty-framework/mmf/internal/uuidv7"
 )
 
 type attemptResult struct {
@@ -81,10 +82,14 @@ func (a *activation) infoFor(c Command) AttemptInfo {
 
 // stepKey identifies a step of a saga in one direction; it needs no write before the first attempt.
 func stepKey(uid UID, step string, undo bool) string {
+	suffix := "/do"
 	if undo {
-		return uid.String() + "/" + step + "/undo"
+		suffix = "/undo"
 	}
-	return uid.String() + "/" + step + "/do"
+	key := make([]byte, 0, 128)
+	key = uuidv7.ID(uid).Append(key)
+	key = append(append(append(key, '/'), step...), suffix...)
+	return string(key)
 }
 
 // launch makes ready one attempt of a plain step. The goroutine that works for the saga carries it out itself once it has
@@ -215,22 +220,10 @@ func (a *activation) call(c Ctx, cmd Command, tx data.Tx, state, result any) (pa
 		}
 	}()
 	var r any
-	carried := false
-	attempt := func(c Ctx) (err error) {
-		carried = true
-		if cmd.Undo {
-			return cmd.node.undo(c, tx, state, result)
-		}
-		r, err = cmd.node.do(c, tx, state)
-		return err
-	}
-	if around := a.w.e.cfg.Around; around != nil {
-		err = around(c, attempt)
+	if around := a.w.e.cfg.Around; around == nil {
+		r, err = cmd.invoke(c, tx, state, result)
 	} else {
-		err = attempt(c)
-	}
-	if err == nil && !carried {
-		err = errNotCarried
+		r, err = cmd.invokeAround(around, c, tx, state, result)
 	}
 	if err != nil || cmd.Undo {
 		return nil, nil, err
@@ -247,4 +240,26 @@ func (a *activation) call(c Ctx, cmd Command, tx data.Tx, state, result any) (pa
 		return nil, nil, fmt.Errorf("result does not decode again: %w", err)
 	}
 	return payload, value, nil
+}
+
+// invoke calls the function of the step.
+func (c *Command) invoke(ctx Ctx, tx data.Tx, state, result any) (any, error) {
+	if c.Undo {
+		return nil, c.node.undo(ctx, tx, state, result)
+	}
+	return c.node.do(ctx, tx, state)
+}
+
+// invokeAround lets around call the function.
+func (c *Command) invokeAround(around func(Ctx, func(Ctx) error) error, ctx Ctx, tx data.Tx, state, result any) (r any, err error) {
+	carried := false
+	err = around(ctx, func(ctx Ctx) (err error) {
+		carried = true
+		r, err = c.invoke(ctx, tx, state, result)
+		return err
+	})
+	if err == nil && !carried {
+		err = errNotCarried
+	}
+	return r, err
 }

@@ -141,7 +141,7 @@ func (a *activation) takeResult(r *attemptResult) []Record {
 		return nil // stopping: whoever owns the saga next repeats the attempt
 	}
 	if r.err == nil {
-		return []Record{{Kind: Done, Node: r.node.name, Undo: r.undo, Payload: r.payload, value: r.value}}
+		return a.one(Record{Kind: Done, Node: r.node.name, Undo: r.undo, Payload: r.payload, value: r.value})
 	}
 	return a.failure(r.node, r.undo, r.err, a.w.now())
 }

@@ -134,7 +134,8 @@ func (w *worker) openLanes() []int64 {
 func (w *worker) laneFor(kind string) (Lane, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var mine []Lane
+	var room [64]Lane // enough for most, without a heap
+	mine := room[:0]
 	for _, l := range w.lanes {
 		if l.Kind == kind && !l.closing && !l.recovering {
 			mine = append(mine, l.Lane)

@@ -194,6 +194,9 @@ func (m *machine) applyKind(r Record, n *node, ns *nodeState) error {
 
 func (m *machine) applyDone(r Record, n *node, ns *nodeState) error {
 	ns.open = false
+	if m.parked && m.parkedAt == n.name {
+		m.parked = false // what it was stuck at has come after all
+	}
 	if r.Undo {
 		ns.status = undone
 		return nil

@@ -134,6 +134,28 @@ func TestReplyThatDoesNotDecodeParks(t *testing.T) {
 	})
 }
 
+// A reply that was given up on, and after which the saga parked, lets it go on when it comes after all.
+func TestLateReplyFreesAParkedSaga(t *testing.T) {
+	t.Parallel()
+	stores(t, func(t *testing.T, store func() saga.Store) {
+		s := store()
+		openSent(t, s)
+		def := saga.Define("trip", 1, remoteStep("far", 30*time.Millisecond).UndoRetry(quick), stop(&log{}, "z"))
+		e, _ := engine(t, saga.Config{}, s, def)
+		run, err := def.Start(within(t), e, "t1", trip{Fail: "z"})
+		require.NoError(t, err)
+		key := waitSent(t, s, 1)[0]
+		require.NoError(t, e.Reply(within(t), nil, saga.Reply{Key: key, Result: json.RawMessage(`"there"`)}))
+		_, err = run.Result(within(t))
+		require.ErrorAs(t, err, new(*saga.ParkedError))
+		require.NoError(t, e.Reply(within(t), nil, saga.Reply{Key: strings.TrimSuffix(key, "/do") + "/undo"}))
+		require.Eventually(t, func() bool {
+			st, err := e.Status(t.Context(), "t1")
+			return err == nil && st.State == saga.State(saga.Compensated)
+		}, 10*time.Second, 5*time.Millisecond)
+	})
+}
+
 func TestRemoteCompensationWithoutReplyParks(t *testing.T) {
 	t.Parallel()
 	stores(t, func(t *testing.T, store func() saga.Store) {

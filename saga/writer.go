@@ -13,6 +13,8 @@ import (
 type writer struct {
 	w     *worker
 	queue chan *queued
+
+	writes []Write // of a flush, to use again
 }
 
 type queued struct {
@@ -26,7 +28,7 @@ const (
 	maxBatchBytes = 4 << 20
 )
 
-func newWriter(w *worker) *writer { return &writer{w, make(chan *queued, 2*maxBatch)} }
+func newWriter(w *worker) *writer { return &writer{w: w, queue: make(chan *queued, 2*maxBatch)} }
 
 // append returns when the write is durable or refused. Whoever appends uses the same q every time.
 func (wr *writer) append(q *queued, write Write) error {
@@ -56,8 +58,9 @@ func (wr *writer) append(q *queued, write Write) error {
 
 func (wr *writer) run() {
 	var held *queued
+	batch := make([]*queued, 0, maxBatch)
 	for {
-		batch := make([]*queued, 0, 16)
+		batch = batch[:0]
 		if held != nil {
 			batch, held = append(batch, held), nil
 		} else {
@@ -89,10 +92,11 @@ func (wr *writer) run() {
 // flush writes a batch. A store that does not answer is tried again until the lease is lost. A batch that the database
 // refuses is halved until the bad write fails alone.
 func (wr *writer) flush(batch []*queued) {
-	writes := make([]Write, len(batch))
-	for i, q := range batch {
-		writes[i] = q.write
+	writes := wr.writes[:0]
+	for _, q := range batch {
+		writes = append(writes, q.write)
 	}
+	wr.writes = writes // no store keeps them
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		began := time.Now()
 		results, err := wr.w.e.store.Append(wr.w.ctx, wr.w.lease, writes)

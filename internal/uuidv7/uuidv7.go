@@ -25,7 +25,10 @@ func New() ID {
 }
 
 // String gives the usual form of 36 characters.
-func (id ID) String() string {
+func (id ID) String() string { return string(id.Append(make([]byte, 0, 36))) }
+
+// Append appends the form of [ID.String] to dst.
+func (id ID) Append(dst []byte) []byte {
 	var out [36]byte
 	hex.Encode(out[0:8], id[0:4])
 	hex.Encode(out[9:13], id[4:6])
@@ -33,7 +36,7 @@ func (id ID) String() string {
 	hex.Encode(out[19:23], id[8:10])
 	hex.Encode(out[24:36], id[10:16])
 	out[8], out[13], out[18], out[23] = '-', '-', '-', '-'
-	return string(out[:])
+	return append(dst, out[:]...)
 }
 
 // Parse reads the form of [ID.String], in either case.

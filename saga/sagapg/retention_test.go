@@ -98,7 +98,7 @@ func past(t *testing.T, ended, live int) (store saga.Store, db data.DB, part str
 	require.NoError(t, store.Register(t.Context(), []saga.DefInfo{{Kind: "order@1", Fingerprint: "a"}}))
 	var lane int64
 	require.NoError(t, db.QueryRow(t.Context(), `select min(id) from saga_lane`).Scan(&lane))
-	body, err := saga.EncodeRecord(saga.Record{Kind: saga.Started, At: from, Payload: []byte("1")})
+	body, err := saga.EncodeRecord(nil, saga.Record{Kind: saga.Started, At: from, Payload: []byte("1")})
 	require.NoError(t, err)
 	uids := make([][16]byte, ended+live)
 	for i := range uids {

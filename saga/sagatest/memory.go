@@ -272,7 +272,7 @@ func (s *memory) compare(uid saga.UID, rows []row, repeat bool) error {
 func encode(w saga.Write) ([]row, error) {
 	rows := make([]row, 0, len(w.Records))
 	for _, r := range w.Records {
-		body, err := saga.EncodeRecord(r)
+		body, err := saga.EncodeRecord(nil, r)
 		if err != nil {
 			return nil, fmt.Errorf("sagatest: record %d of %s does not encode: %w", r.Seq, w.Ref.ID, err)
 		}

@@ -52,10 +52,11 @@ type batch struct {
 
 func encode(w saga.Write) ([]entry, error) {
 	rows := make([]entry, 0, len(w.Records))
+	body := make([]byte, 0, 512)
 	for _, r := range w.Records {
-		body, err := saga.EncodeRecord(r)
-		if err != nil {
-			return nil, fmt.Errorf("sagastore: record %d of %s does not encode: %w", r.Seq, w.Ref.ID, err)
+		var err error
+		if body, err = saga.EncodeRecord(body[:0], r); err != nil {
+			return nil, fmt.Errorf("sagastore: %s: %w", w.Ref.ID, err)
 		}
 		rows = append(rows, entry{w.Ref.UID, r.Seq, w.LaneEpoch, int16(r.Kind), string(body)})
 	}

@@ -149,7 +149,7 @@ func (t *attempt) carryOut() *attemptResult {
 	t.ctx.begin(t.began, t.cmd.node.timeout)
 	r.payload, r.value, r.err = t.a.call(Ctx{t.traced, &t.info}, t.cmd, nil, t.state, t.result)
 	returned = true
-	cause, _ := t.ctx.ended()
+	_, cause := t.ctx.ended()
 	if r.err != nil && errors.Is(cause, context.DeadlineExceeded) {
 		r.err = fmt.Errorf("no result within %s: %w", r.node.timeout, r.err)
 	}

@@ -87,12 +87,12 @@ func (c *attemptCtx) cancel(cause error) {
 	c.endLocked(context.Canceled, cause)
 }
 
-// ended tells why the context ended, nil if it has not, and when.
-func (c *attemptCtx) ended() (cause error, at time.Time) {
+// ended tells when and why the context ended, nil if it has not.
+func (c *attemptCtx) ended() (at time.Time, cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.expireLocked()
-	return c.cause, c.endedAt
+	return c.endedAt, c.cause
 }
 
 // armLocked sees to it that the deadline is noticed by those who wait.

@@ -34,7 +34,7 @@ func (w *worker) hung() (hung []*attempt) {
 	w.attemptsMu.Lock()
 	defer w.attemptsMu.Unlock()
 	for t := range w.attempts {
-		if cause, at := t.ctx.ended(); cause != nil && t.placed.Load() && t.begun.Load() && time.Since(at) >= w.e.cfg.Grace {
+		if at, cause := t.ctx.ended(); cause != nil && t.placed.Load() && t.begun.Load() && time.Since(at) >= w.e.cfg.Grace {
 			hung = append(hung, t)
 		}
 	}
@@ -45,7 +45,7 @@ func (t *attempt) giveUp() {
 	if !t.a.w.leave(t) {
 		return // it has just returned
 	}
-	cause, _ := t.ctx.ended()
+	_, cause := t.ctx.ended()
 	r := &attemptResult{node: t.cmd.node, flight: t, undo: t.cmd.Undo, attempt: t.cmd.Attempt, took: time.Since(t.began)}
 	r.err, r.void = fmt.Errorf("%w: %w", errHung, cause), errors.Is(cause, errDraining)
 	if h := t.a.w.e.cfg.Hooks.Hung; h != nil {

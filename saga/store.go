@@ -35,11 +35,11 @@ type Store interface {
 	// Leave releases every lane and ends the lease.
 	Leave(ctx context.Context, l Lease) error
 
-	// Append writes a batch, with at most one write per saga, in one commit: all of it or, when the lease is fenced, nothing. The first result has one entry
-	// per write: nil, an error matching ErrConflict when a new saga's ID is taken, or one matching ErrStale when a record's
-	// number holds another record; such a write alone has no effect.
-	// It keeps neither writes nor their records, which are used again.
-	// A lost commit reply is resolved inside: writing identical records again is harmless.
+	// Append writes a batch, with at most one write per saga, in one commit: all of it or, when the lease is fenced, nothing.
+	// The first result has one entry per write: nil, an error matching ErrConflict when a new saga's ID is taken, or one
+	// matching ErrStale when a record's number holds another record; such a write alone has no effect. It keeps neither writes
+	// nor their records, which are used again. A lost commit reply is resolved inside: writing identical records again is
+	// harmless.
 	Append(ctx context.Context, l Lease, writes []Write) ([]error, error)
 	// AppendTx writes inside a transaction of DB, as its last statements. A record that exists already is an error.
 	AppendTx(ctx context.Context, tx data.Tx, l Lease, w Write) error

@@ -30,7 +30,8 @@ type used struct{ allocs, bytes float64 }
 
 // BenchmarkPlainStep counts what one more plain step makes the process allocate: a saga of 13 steps less one of 3, by ten. It
 // runs on the memory store, so the engine, the encoding of records and that store's own copy are in it, and no driver. What is
-// left of the saga of 3 steps is its start and its result. The time is of no interest here and left out.
+// left of the saga of 3 steps is its start and its end. Nobody asks for results: here a saga has often ended before that is
+// possible, and reading a journal again belongs to no step. The time is of no interest here and left out.
 func BenchmarkPlainStep(b *testing.B) {
 	for _, inFlight := range []int{1, 64} {
 		b.Run(fmt.Sprintf("in-flight=%d", inFlight), func(b *testing.B) {
@@ -39,8 +40,8 @@ func BenchmarkPlainStep(b *testing.B) {
 			b.ReportMetric(0, "ns/op")
 			b.ReportMetric(step.allocs, "allocs/step")
 			b.ReportMetric(step.bytes, "B/step")
-			b.ReportMetric(short.allocs-3*step.allocs, "allocs/start+result")
-			b.ReportMetric(short.bytes-3*step.bytes, "B/start+result")
+			b.ReportMetric(short.allocs-3*step.allocs, "allocs/start+end")
+			b.ReportMetric(short.bytes-3*step.bytes, "B/start+end")
 		})
 	}
 }
@@ -48,7 +49,9 @@ func BenchmarkPlainStep(b *testing.B) {
 // allocations per saga, over b.N sagas and a few before them that are not counted.
 func allocations(b *testing.B, def *saga.Def[order], inFlight int) used {
 	b.Helper()
-	engine, err := saga.New(saga.Config{}, sagatest.NewStore(nil), def)
+	ended := make(chan saga.Outcome, inFlight)
+	hooks := saga.Hooks{Finished: func(_ context.Context, e saga.SagaEvent) { ended <- e.Outcome }}
+	engine, err := saga.New(saga.Config{Hooks: hooks}, sagatest.NewStore(nil), def)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -65,13 +68,13 @@ func allocations(b *testing.B, def *saga.Def[order], inFlight int) used {
 		for range inFlight {
 			callers.Go(func() {
 				for n := next.Add(1); n <= to; n = next.Add(1) {
-					r, err := def.Start(ctx, engine, saga.ID(orderID(0, n)), order{ID: orderID(0, n), Cents: 4200})
-					if err == nil {
-						_, err = r.Result(ctx)
-					}
-					if err != nil {
+					id := orderID(0, n)
+					if _, err := def.Start(ctx, engine, saga.ID(id), order{ID: id, Cents: 4200}); err != nil {
 						b.Error(err)
 						return
+					}
+					if outcome := <-ended; outcome != saga.Completed { // its own, or that of another caller's saga
+						b.Errorf("a saga ended as %s", outcome)
 					}
 				}
 			})

@@ -6,8 +6,8 @@ import (
 )
 
 // LogHooks makes hooks that write log lines: what somebody has to look at as warnings and errors, what did not go well and what
-// a node wins as info, sagas that complete and attempts that succeed as debug, since there may be thousands a second. Every line bears the saga's name and ID, no payload. A nil
-// logger is [slog.Default], asked for at each line.
+// a node wins as info, sagas that complete and attempts that succeed as debug, since there may be thousands a second. Every
+// line about a saga bears its name and ID, none a payload. A nil logger is [slog.Default], asked for at each line.
 func LogHooks(logger *slog.Logger) Hooks {
 	l := logLines{logger}
 	return Hooks{
@@ -41,7 +41,8 @@ func LogHooks(logger *slog.Logger) Hooks {
 			l.log().LogAttrs(ctx, slog.LevelInfo, "sagas taken over", slog.String("saga", e.Saga), slog.Int("sagas", e.Sagas))
 		},
 		Fenced: func(ctx context.Context, e NodeEvent) {
-			l.log().LogAttrs(ctx, slog.LevelWarn, "another process took this one's sagas over", slog.String("saga", e.Saga), slog.Int("lanes", e.Lanes))
+			l.log().LogAttrs(ctx, slog.LevelWarn, "another process took this one's sagas over",
+				slog.String("saga", e.Saga), slog.Int("lanes", e.Lanes))
 		},
 		Failed: func(ctx context.Context, err error) {
 			l.log().LogAttrs(ctx, slog.LevelWarn, "saga engine", slog.Any("error", err))

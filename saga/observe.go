@@ -21,8 +21,8 @@ func (e *Engine) starting(ctx context.Context, def *shape, id ID) (context.Conte
 	return ctx, done
 }
 
-func (i *AttemptInfo) event() AttemptEvent {
-	return AttemptEvent{Saga: i.Saga, ID: i.SagaID, Step: i.Step, Direction: i.Direction, Attempt: i.Attempt}
+func (a *AttemptInfo) event() AttemptEvent {
+	return AttemptEvent{Saga: a.Saga, ID: a.SagaID, Step: a.Step, Direction: a.Direction, Attempt: a.Attempt}
 }
 
 func (e *Engine) attempting(ctx context.Context, info *AttemptInfo) context.Context {

@@ -122,7 +122,12 @@ var Table = []Row{
 		Package: "saga/sagatest", May: []string{"saga", "data", "data/datasqlite"}, Third: testLibraries,
 		Test: []string{"saga/sagasqlite", "saga/sagapg"},
 	},
-	{Package: "saga/sagaotel", May: []string{"saga"}, Third: otelAPI, Test: []string{"go.opentelemetry.io/otel/sdk"}},
+	{
+		Package: "saga/sagaotel", May: []string{"saga"}, Third: otelAPI,
+		Test: append([]string{
+			"saga/sagasqlite", "go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/exporters/prometheus", "github.com/prometheus/client_golang",
+		}, dataDrivers...),
+	},
 
 	// Floor 5: the shell. An HTTP service links no Kafka, Redis, Postgres or Cedar through it.
 	{
@@ -133,7 +138,7 @@ var Table = []Row{
 
 	// Floor 6: wiring, each for its own family.
 	fx("data", "data/migrate", "data/outbox", "data/inbox", "data/kafka", "data/cache"), // the application picks the driver
-	fx("saga", "data"),
+	fx("saga", "data", "saga/sagaotel"),
 	fx("observability", "observability/otlp"),
 	fx("resilience", "resilience/resiliencehttp"),
 	fx("config", "config/flags"),
@@ -153,7 +158,10 @@ var (
 var wiring = []string{"config", "data", "observability", "resilience", "saga", "security", "service"}
 
 // technology lists types of third parties that a family's constructors take, and its wiring must therefore name.
-var technology = map[string][]string{"security": {"github.com/redis/go-redis/v9"}, "data": {"github.com/redis/go-redis/v9"}}
+var technology = map[string][]string{
+	"security": {"github.com/redis/go-redis/v9"}, "data": {"github.com/redis/go-redis/v9"},
+	"saga": otelAPI, "observability": otelAPI,
+}
 
 // fx is the row of a family's wiring package. Its tests may start an application: with other families' wiring, on any driver.
 func fx(family string, may ...string) Row {

@@ -1,5 +1,6 @@
 // Package observabilityfx wires observability into an fx application: it provides *observability.Telemetry and
-// *observability.Health from an observability.Config, and ends them after everything that was built on them.
+// *observability.Health from an observability.Config, beside the telemetry's trace.TracerProvider, metric.MeterProvider and
+// *slog.Logger, and ends them after everything that was built on them.
 //
 //	fx.New(
 //		observabilityfx.Module,
@@ -15,8 +16,11 @@ package observabilityfx
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"slices"
 
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/fx"
 
 	"github.com/marty-framework/mmf/observability"
@@ -49,6 +53,11 @@ type Result struct {
 
 	Telemetry *observability.Telemetry
 	Health    *observability.Health
+
+	// Of the same Telemetry, for modules that do not know it.
+	Traces trace.TracerProvider
+	Meters metric.MeterProvider
+	Logger *slog.Logger
 }
 
 // New makes both and ties the telemetry's end to the application's. Checks are sorted by name, since fx gives groups in
@@ -64,7 +73,9 @@ func New(p Params, lc fx.Lifecycle) (Result, error) {
 		return Result{}, err
 	}
 	lc.Append(fx.StopHook(tel.Shutdown))
-	return Result{Telemetry: tel, Health: health}, nil
+	return Result{
+		Telemetry: tel, Health: health, Traces: tel.TracerProvider(), Meters: tel.MeterProvider(), Logger: tel.Slog(),
+	}, nil
 }
 
 // run adapts Health.Run to the lifecycle.

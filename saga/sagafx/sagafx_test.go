@@ -3,9 +3,17 @@ package sagafx_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/metric"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/fx"
 	"go.uber.org/fx/fxtest"
 	"go.uber.org/goleak"
@@ -55,6 +63,39 @@ func TestStartUseStop(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "hello ann", out.Text)
 	app.RequireStop()
+}
+
+// An application that says nothing about telemetry has it all the same, where it collects it.
+func TestNeverMute(t *testing.T) {
+	t.Parallel()
+	var lines strings.Builder // of one saga, so of one goroutine
+	spans, reader := tracetest.NewInMemoryExporter(), sdkmetric.NewManualReader()
+	var engine *saga.Engine
+	var def *saga.Def[greeting]
+	app := fxtest.New(t, options(), fx.Populate(&engine, &def), fx.Provide(
+		func() *slog.Logger {
+			return slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		},
+		func() trace.TracerProvider { return sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans)) },
+		func() metric.MeterProvider { return sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)) },
+	))
+	app.RequireStart()
+	run, err := def.Start(t.Context(), engine, "g1", greeting{Name: "ann"})
+	require.NoError(t, err)
+	_, err = run.Result(t.Context())
+	require.NoError(t, err)
+	var got metricdata.ResourceMetrics
+	require.NoError(t, reader.Collect(t.Context(), &got))
+	app.RequireStop()
+	require.Contains(t, lines.String(), `msg="saga finished" saga=greet saga_id=g1 outcome=completed`)
+	require.Contains(t, lines.String(), "step=say")
+	var names []string
+	for _, m := range got.ScopeMetrics[0].Metrics {
+		names = append(names, m.Name)
+	}
+	require.Contains(t, names, "mmf.saga.inflight")
+	require.Contains(t, names, "mmf.saga.step.duration")
+	require.Len(t, spans.GetSpans(), 3)
 }
 
 func Example() {

@@ -1,6 +1,7 @@
 package order
 
 import (
+	"context"
 	"os"
 
 	"github.com/marty-framework/mmf/saga"
@@ -8,11 +9,8 @@ import (
 
 // crashAfter is the fault saga.crash_after_step: it kills the process right after an attempt of that step ended, before anything can
 // tidy up. Settings refuse it in prod.
-func crashAfter(step string) func(saga.AttemptEvent) {
-	if step == "" {
-		return func(saga.AttemptEvent) {}
-	}
-	return func(e saga.AttemptEvent) {
+func crashAfter(step string) saga.Hooks {
+	return saga.Hooks{Attempted: func(_ context.Context, e saga.AttemptEvent) {
 		if e.Step != step {
 			return
 		}
@@ -20,5 +18,5 @@ func crashAfter(step string) func(saga.AttemptEvent) {
 			_ = self.Kill() // SIGKILL: no deferred function, no flush, no goodbye
 		}
 		select {}
-	}
+	}}
 }

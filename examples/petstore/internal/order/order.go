@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/marty-framework/mmf/data"
 	"github.com/marty-framework/mmf/data/kafka"
 	"github.com/marty-framework/mmf/examples/petstore/internal/order/adapters"
@@ -19,6 +17,7 @@ import (
 	"github.com/marty-framework/mmf/observability"
 	"github.com/marty-framework/mmf/saga"
 	"github.com/marty-framework/mmf/saga/sagakafka"
+	"github.com/marty-framework/mmf/saga/sagaotel"
 	"github.com/marty-framework/mmf/saga/sagapg"
 	"github.com/marty-framework/mmf/saga/sagasqlite"
 	"github.com/marty-framework/mmf/service"
@@ -37,7 +36,13 @@ func Build(ctx context.Context, s *platform.Service) error {
 	store := adapters.SQL{}
 	steps := app.NewSteps(store, s.Outbox.Write, func() float64 { return live.Get().Pricing.TaxRate })
 	def := PlaceOrder(steps, caller, s.Settings.Saga.StepTimeout)
-	engine, err := newEngine(ctx, s, def)
+	tel, err := sagaotel.New(sagaotel.Config{
+		TracerProvider: s.Telemetry.TracerProvider(), MeterProvider: s.Telemetry.MeterProvider(), CensusEvery: time.Second,
+	})
+	if err != nil {
+		return err
+	}
+	engine, err := newEngine(ctx, s, tel, def)
 	if err != nil {
 		return err
 	}
@@ -57,13 +62,13 @@ func Build(ctx context.Context, s *platform.Service) error {
 	}
 	return errors.Join(
 		s.Shell.Handle(api.Routes(orders)...),
-		s.Shell.Add(service.Component{Name: "saga engine", Run: engine.Run}),
+		s.Shell.Add(service.Component{Name: "saga engine", Run: run(tel, engine)}),
 		s.Shell.Health().Add(observability.Check{Name: "saga engine", Probe: running(engine), Interval: 100 * time.Millisecond}),
 		s.Consume("replies", platform.TopicSagaReplies, kafka.Events(caller.Replies(engine))),
 	)
 }
 
-func newEngine(ctx context.Context, s *platform.Service, def saga.Definition) (*saga.Engine, error) {
+func newEngine(ctx context.Context, s *platform.Service, tel *sagaotel.Telemetry, def saga.Definition) (*saga.Engine, error) {
 	open := sagasqlite.New
 	if s.DB.Dialect() == data.Postgres {
 		open = sagapg.New
@@ -72,35 +77,30 @@ func newEngine(ctx context.Context, s *platform.Service, def saga.Definition) (*
 	if err != nil {
 		return nil, err
 	}
-	watched, err := measured(hooks(s), s.Telemetry.Meter("petstore/order"))
+	orders, err := counted(s.Telemetry.Meter("petstore/order"))
 	if err != nil {
 		return nil, err
 	}
-	return saga.New(saga.Config{
+	cfg := saga.Config{
 		TTL: s.Settings.Saga.TTL, Grace: s.Settings.Drain.Work, TxConcurrency: 4,
-		Publish: s.Outbox.Write, Inject: s.Telemetry.Inject, Extract: s.Telemetry.Extract, Hooks: watched,
-	}, store, def)
+		Publish: s.Outbox.Write, Inject: s.Telemetry.Inject, Extract: s.Telemetry.Extract,
+		Hooks: saga.JoinHooks(saga.LogHooks(s.Telemetry.Slog()), orders),
+	}
+	cfg = tel.Instrument(cfg)
+	if crash := s.Settings.Fault.Saga.CrashAfterStep; crash != "" {
+		cfg.Hooks = saga.JoinHooks(cfg.Hooks, crashAfter(crash)) // last: the line about the step is still written
+	}
+	return saga.New(cfg, store, def)
 }
 
-func hooks(s *platform.Service) saga.Hooks {
-	crash := crashAfter(s.Settings.Fault.Saga.CrashAfterStep)
-	log := s.Telemetry.Log
-	return saga.Hooks{
-		Attempted: func(ctx context.Context, e saga.AttemptEvent) {
-			log(ctx).Info("saga step", zap.String("saga_id", string(e.ID)), zap.String("step", e.Step), zap.String("direction", string(e.Direction)),
-				zap.Int("attempt", e.Attempt), zap.String("outcome", e.Outcome), zap.Error(e.Err))
-			crash(e)
-		},
-		Finished: func(ctx context.Context, e saga.SagaEvent) {
-			log(ctx).Info("saga finished",
-				zap.String("saga_id", string(e.ID)), zap.String("outcome", string(e.Outcome)), zap.Duration("took", e.Duration))
-		},
-		Parked: func(ctx context.Context, e saga.SagaEvent) {
-			log(ctx).Error("saga needs help", zap.String("saga_id", string(e.ID)), zap.String("step", e.Step), zap.String("reason", e.Reason))
-		},
-		Recovered: func(ctx context.Context, e saga.NodeEvent) { log(ctx).Info("sagas taken over", zap.Int("sagas", e.Sagas)) },
-		Fenced:    func(ctx context.Context, _ saga.NodeEvent) { log(ctx).Warn("another process took this one's sagas over") },
-		Failed:    func(ctx context.Context, err error) { log(ctx).Warn("saga engine", zap.Error(err)) },
+// run works for sagas and shows in the metrics what is in flight.
+func run(tel *sagaotel.Telemetry, engine *saga.Engine) func(context.Context) error {
+	return func(ctx context.Context) error {
+		stop, err := tel.Observe(engine)
+		if err != nil {
+			return err
+		}
+		return errors.Join(engine.Run(ctx), stop())
 	}
 }
 

@@ -187,6 +187,9 @@ func TestEmbedded(t *testing.T) {
 			`mmf_saga_started_total{saga="place_order"} 3`, `mmf_saga_finished_total{outcome="completed",saga="place_order"} 1`,
 			`mmf_saga_finished_total{outcome="compensated",saga="place_order"} 2`, `petstore_orders_total{outcome="cancelled"} 2`,
 			`petstore_orders_total{outcome="approved"} 1`, `mmf_saga_duration_seconds_count{outcome="completed",saga="place_order"} 1`,
+			`mmf_saga_step_duration_seconds_count{direction="forward",outcome="done",saga="place_order",step="create_order"} 3`,
+			`mmf_saga_inflight{saga="place_order",status="running"} 0`, `mmf_saga_oldest_age_seconds{saga="place_order"} 0`,
+			`mmf_saga_flush_records_count`, `mmf_saga_writer_queue`,
 		} {
 			assert.Contains(t, metrics, line)
 		}

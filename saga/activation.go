@@ -59,6 +59,10 @@ type activation struct {
 	turned bool        // that it turned back was told to the hooks
 	waits  []WaitEvent // that are over, not yet durable
 	published
+
+	held  map[int][]Mail // verbs that wait for the attempt of a node
+	last  int64          // the number of the newest record when the journal was read
+	shown State          // what searches know, as Standing.State
 }
 
 // deliver hands an event to the saga's activation, making one if there is none. Events for lanes that are not ours, or
@@ -67,7 +71,7 @@ func (w *worker) deliver(uid UID, lane int64, ev event) bool {
 	for {
 		w.mu.Lock()
 		l := w.lanes[lane]
-		if l == nil || (w.draining || w.setBackLocked(uid)) && ev.kind != evResult {
+		if l == nil || (w.draining || w.setBackLocked(uid) && !ev.terminates()) && ev.kind != evResult {
 			w.mu.Unlock()
 			return false
 		}
@@ -139,7 +143,8 @@ func (a *activation) run() {
 func (a *activation) resume(r *attemptResult) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.gone {
+	if a.gone { // the attempt had been given up, and the saga sleeps, was taken up again, or has ended
+		a.w.actors.start(func() { a.w.deliver(a.uid, a.lane, event{kind: evResult, result: r}) })
 		return false
 	}
 	a.queue = append(a.queue, event{kind: evResult, result: r})
@@ -172,6 +177,7 @@ func (a *activation) leave() {
 	for _, f := range a.inflight { // of a saga that was terminated
 		f.ctx.cancel(errInterrupted)
 	}
+	a.release()
 	a.w.forget(a)
 }
 
@@ -256,6 +262,7 @@ func (a *activation) work(events []event) (leave bool) {
 		return a.failed(err)
 	}
 	if a.m == nil { // the saga has ended
+		a.tooLate(events)
 		a.dropMail()
 		return true
 	}
@@ -312,7 +319,7 @@ func (a *activation) open(events []event) error {
 }
 
 func (a *activation) replay(h History) error {
-	a.ref = h.Ref
+	a.ref, a.last = h.Ref, h.Last.Seq
 	m, err := a.w.e.replay(h)
 	if err != nil {
 		return err
@@ -324,7 +331,7 @@ func (a *activation) replay(h History) error {
 	}
 	a.turned = m.dir == backward
 	a.m, a.asleep = m, true // whether a timer stands in the store is not known; removing none is harmless
-	a.asleepTil = time.Time{}
+	a.asleepTil, a.shown = time.Time{}, m.standing().State
 	a.suspects = map[string]struct{}{}
 	for _, c := range m.next() {
 		// A former owner may have been carrying this out when it died; only steps without a record of their own dispatch
@@ -346,6 +353,9 @@ func (a *activation) failed(err error) bool {
 			}
 			return len(a.inflight) == 0
 		}
+	}
+	if errors.Is(err, ErrUnreadable) && a.terminateUnreadable() {
+		return true
 	}
 	a.giveUp(err)
 	return len(a.inflight) == 0

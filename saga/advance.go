@@ -44,6 +44,7 @@ func (a *activation) decide(events []event, records []Record) ([]Command, error)
 	} else {
 		a.planSleep(&write, cmds, d.now)
 	}
+	a.project(&write, a.m)
 	if len(write.Records) == 0 && len(write.MailDone) == 0 && write.Sleep.IsZero() && !write.Wake {
 		return cmds, nil
 	}
@@ -60,6 +61,9 @@ func (a *activation) decide(events []event, records []Record) ([]Command, error)
 func (a *activation) written(write Write) {
 	a.mailTaken()
 	a.tellOf(write.Records)
+	if write.Standing != nil {
+		a.shown = write.Standing.State
+	}
 	switch {
 	case write.End:
 		a.finish()
@@ -165,7 +169,7 @@ func (a *activation) openSteps(except string) []string {
 	}
 	for name := range a.suspects {
 		n := a.m.node(name)
-		if name != except && !slices.Contains(open, name) && !a.m.nodes[n.id].known {
+		if name != except && !slices.Contains(open, name) && !a.m.nodes[n.id].over() {
 			open = append(open, name)
 		}
 	}
@@ -202,8 +206,10 @@ func (a *activation) park(p *poisonError) error {
 	var records []Record
 	for _, m := range a.mail {
 		switch m.Kind {
-		case MailSignal, MailCancel, MailTerminate:
+		case MailSignal:
 			records = append(records, a.takeMail(m)...)
+		case MailCancel, MailRetry, MailTerminate, MailVerb:
+			records = append(records, a.takePoisoned(m, p)...)
 		}
 	}
 	if a.m.parked && len(records) == 0 && len(a.mail) == 0 {
@@ -218,6 +224,7 @@ type decision struct {
 	a       *activation
 	now     time.Time
 	records []Record
+	looked  bool // the mailbox holds no signal that an await waits for
 }
 
 func (d *decision) addAll(records []Record) error {
@@ -231,11 +238,14 @@ func (d *decision) addAll(records []Record) error {
 
 func (d *decision) add(r Record) error {
 	if d.a.m.outcome != outcomeNone {
-		return nil // nothing follows an end; mail that raced with it is moot
+		if r.Actor != "" {
+			d.a.refused(nil, fmt.Sprintf("%s by %s came after the end", r.Kind, r.Actor))
+		}
+		return nil // nothing follows an end
 	}
 	r.Seq, r.At = d.a.m.seq+1, d.now
 	switch r.Kind {
-	case Rejected, Unknown, Expired, Cancelled:
+	case Rejected, Unknown, Expired, Cancelled, Terminated:
 		r.Open = d.a.openSteps(r.Node)
 	}
 	d.a.examine(r)
@@ -297,9 +307,23 @@ func (d *decision) first(cmds []Command) ([]Record, error) {
 			r, err := d.a.deliverSignal(c.node)
 			return d.a.one(r), err
 		case OpWait:
-			if !c.NotBefore.After(d.now) {
-				return d.a.waitOver(c, d.now), nil
+			if c.NotBefore.After(d.now) {
+				continue
 			}
+			if c.node.kind == kindAwait && !d.looked {
+				var err error
+				before := len(d.records)
+				if d.looked, err = d.mailFirst(); err != nil {
+					return nil, err
+				}
+				if len(d.records) > before {
+					return d.first(d.a.m.next())
+				}
+				if !d.looked {
+					continue // the signal is on its way here
+				}
+			}
+			return d.a.waitOver(c, d.now), nil
 		}
 	}
 	return nil, nil

@@ -71,7 +71,7 @@ func (a *activation) start(cmds []Command) ([]Record, error) {
 func (a *activation) infoFor(c Command) AttemptInfo {
 	ns := &a.m.nodes[c.node.id]
 	info := AttemptInfo{
-		Saga: a.m.def.name, SagaID: a.ref.ID, Step: c.Node, Attempt: c.Attempt, Direction: Do, Key: stepKey(a.uid, c.Node, c.Undo),
+		Saga: a.m.def.name, SagaID: a.ref.ID, Step: c.Node, Attempt: c.Attempt, Direction: Do, Key: a.m.keyOf(a.uid, c.node, c.Undo),
 		ResultKnown: ns.known, publishTo: a.w.e.cfg.Publish,
 	}
 	if c.Undo {

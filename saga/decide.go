@@ -42,7 +42,7 @@ func (s *shape) Next(history []Record) ([]Command, error) {
 
 // next decides. The commands are good until the next call.
 func (m *machine) next() []Command {
-	if m.outcome != outcomeNone || m.parked || m.seq == 0 {
+	if m.outcome != outcomeNone || m.parked || m.paused || m.seq == 0 {
 		return nil
 	}
 	cmds := m.cmds[:0]
@@ -91,7 +91,7 @@ func (m *machine) forward(n *node, cmds *[]Command) bool {
 		}
 	case kindAwait:
 		switch {
-		case ns.known:
+		case ns.over():
 			return true
 		case ns.status == expired:
 		default:
@@ -105,7 +105,7 @@ func (m *machine) forward(n *node, cmds *[]Command) bool {
 		}
 	case kindSequence:
 	default:
-		if ns.known {
+		if ns.over() {
 			return true
 		}
 		if ns.status == armed {

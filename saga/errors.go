@@ -27,6 +27,12 @@ var (
 	// ErrUnreadable says that a saga's journal does not decode or does not fit its definition. Nothing can be done for the saga
 	// until a version of the program runs that can read it.
 	ErrUnreadable = errors.New("saga: the journal cannot be read by this program")
+	// ErrUnknownStep says that the saga's definition has no step of that name.
+	ErrUnknownStep = errors.New("saga: there is no such step")
+	// ErrNotApplicable says that the saga, or the step, is not in a state in which a verb can be applied.
+	ErrNotApplicable = errors.New("saga: the verb does not apply now")
+	// ErrPending says that a verb is durable and was not taken in yet.
+	ErrPending = errors.New("saga: the verb was not taken in yet")
 	// ErrForked says that the effects of a saga were taken over by a fork of it already.
 	ErrForked = errors.New("saga: a fork took this saga's effects over; fork that one")
 	// ErrInvalidID says that a saga's ID is empty or too long.

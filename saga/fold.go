@@ -133,10 +133,10 @@ func (m *machine) complete(n *node) bool {
 		}
 	case kindAwait:
 		if ns.status != expired {
-			return ns.known
+			return ns.over()
 		}
 	default:
-		return ns.known
+		return ns.over()
 	}
 	for _, c := range m.taken(n) {
 		if !m.complete(c) {

@@ -134,16 +134,21 @@ func (a *activation) take(ev event) []Record {
 
 func (a *activation) takeResult(r *attemptResult) []Record {
 	if a.inflight[r.node.id] != r.flight {
-		return nil // of an attempt that was given up; what it still did is covered by its repetition or by the undo
+		return a.takeLateResult(r)
 	}
 	delete(a.inflight, r.node.id)
 	if r.void || r.err != nil && a.w.steps.Err() != nil {
+		a.release()
 		return nil // stopping: whoever owns the saga next repeats the attempt
+	}
+	verbs, instead := a.takeHeld(r)
+	if instead {
+		return verbs
 	}
 	if r.err == nil {
 		return a.one(Record{Kind: Done, Node: r.node.name, Undo: r.undo, Payload: r.payload, value: r.value})
 	}
-	return a.failure(r.node, r.undo, r.err, a.w.now())
+	return append(verbs, a.failure(r.node, r.undo, r.err, a.w.now())...)
 }
 
 func (a *activation) takeMail(m Mail) []Record {
@@ -156,21 +161,15 @@ func (a *activation) takeMail(m Mail) []Record {
 		if _, twice := a.m.seen[m.Name+"\x00"+m.Dedupe]; twice && m.Dedupe != "" {
 			return nil
 		}
-		if await, reason := a.m.refuseSignal(m.Name); reason != "" {
+		if await, reason := a.m.refuseSignal(m.Name, m.At); reason != "" {
 			a.refused(await, reason)
 			return nil
 		}
 		return []Record{{Kind: Signalled, Name: m.Name, Dedupe: m.Dedupe, Payload: m.Payload}}
 	case MailReply:
 		return a.takeReply(m)
-	case MailCancel:
-		return []Record{{Kind: Cancelled, Actor: m.Actor, Reason: m.Reason}}
-	case MailRetry:
-		if a.m.parked {
-			return []Record{{Kind: Resumed, Actor: m.Actor, Reason: m.Reason}}
-		}
-	case MailTerminate:
-		return []Record{{Kind: Terminated, Actor: m.Actor, Reason: m.Reason, End: TerminatedByHand}}
+	case MailCancel, MailRetry, MailTerminate, MailVerb:
+		return a.takeVerb(m)
 	}
 	return nil
 }

@@ -48,6 +48,7 @@ func (a *activation) runInTx(c Command) ([]Record, error) {
 			Ref: a.ref, LaneEpoch: a.laneEpoch, Records: []Record{rec}, End: rec.End != outcomeNone,
 			MailDone: a.mailIDs(), Wake: a.asleep,
 		}
+		a.projectEnd(&write)
 		return a.w.e.store.AppendTx(ctx, tx, a.w.lease, write)
 	})
 	r := &attemptResult{node: c.node, undo: c.Undo, attempt: c.Attempt, err: err, took: time.Since(began)}

@@ -20,10 +20,13 @@ const (
 	undoRetrying
 	undoArmed
 	undone
+	passedOver  // by an operator: counts as done, without a result
+	undoSkipped // by an operator: stays as it is
 )
 
 var statusNames = [...]string{
 	"pending", "retrying", "waiting", "expired", "done", "rejected", "unknown", "skipped", "undo-retrying", "undo-waiting", "undone",
+	"skipped-by-hand", "undo-skipped",
 }
 
 func (s status) String() string { return statusNames[s] }
@@ -42,6 +45,8 @@ type nodeState struct {
 	lastErr      string
 	open         bool // may have been attempted, has no outcome, and the saga turned back
 	decided, yes bool // of a when
+	late         int  // successes that came after the step had been given up
+	origin       *UID // of a fork: the saga under whose key the step ran
 }
 
 type direction uint8
@@ -68,6 +73,7 @@ type machine struct {
 	parkedAt       string
 	parkReason     string
 	parked         bool
+	paused         bool
 	causeStep      string
 	cause          string
 	actor          string
@@ -112,6 +118,9 @@ func (m *machine) apply(r Record) (err error) {
 		return fmt.Errorf("saga: %s: journal has record %d after %d", m.id, r.Seq, m.seq)
 	}
 	m.seq = r.Seq
+	if r.Dedupe != "" && r.Kind != Signalled {
+		note(&m.seen, ticketKey(r.Dedupe))
+	}
 	var n *node
 	var ns *nodeState
 	if r.Node != "" {
@@ -150,6 +159,9 @@ func (m *machine) applyKind(r Record, n *node, ns *nodeState) error {
 	case Failed:
 		m.applyFailed(r, n, ns)
 	case Rejected:
+		if r.Actor != "" {
+			m.unpark(n)
+		}
 		ns.status, ns.open, ns.lastErr = rejected, false, r.Reason
 		m.turnBack(n.name, r.Reason, r.Open)
 	case Unknown:
@@ -185,9 +197,10 @@ func (m *machine) applyKind(r Record, n *node, ns *nodeState) error {
 		m.resume()
 	case Terminated:
 		m.cause, m.actor = r.Reason, r.Actor
+		m.mayHaveRun(r.Open)
 	case Ended:
 	default:
-		return fmt.Errorf("saga: %s: journal record %d is of kind %d, which this version does not know", m.id, r.Seq, r.Kind)
+		return m.applyVerb(r, n, ns)
 	}
 	return nil
 }
@@ -236,13 +249,17 @@ func (m *machine) turnBack(step, reason string, open []string) {
 		return
 	}
 	m.dir, m.causeStep, m.cause = backward, step, reason
+	m.mayHaveRun(open)
+	for _, n := range m.all {
+		m.settle(n, &m.nodes[n.id])
+	}
+}
+
+func (m *machine) mayHaveRun(open []string) {
 	for _, name := range open {
 		if n := m.node(name); n != nil {
 			m.nodes[n.id].open = true
 		}
-	}
-	for _, n := range m.all {
-		m.settle(n, &m.nodes[n.id])
 	}
 }
 
@@ -273,7 +290,7 @@ func (m *machine) applyCancel(r Record) {
 
 func (m *machine) pivotDone() bool {
 	for _, n := range m.all {
-		if n.class == pivot && m.nodes[n.id].status == done {
+		if n.class == pivot && (m.nodes[n.id].status == done || m.nodes[n.id].status == passedOver) {
 			return true
 		}
 	}

@@ -28,11 +28,22 @@ const (
 	Resumed    RecordKind = 12 // somebody asked to try again
 	Terminated RecordKind = 13 // somebody stopped the saga without compensation
 	Ended      RecordKind = 14 // nothing is left to do
+
+	// What operators do, each in one record with Actor and Reason. Of Refused, Name is the verb and Reason why it was not applied.
+	Paused    RecordKind = 16
+	Continued RecordKind = 17 // a pause is over
+	Skipped   RecordKind = 18
+	Resolved  RecordKind = 19 // Payload is the result
+	Forked    RecordKind = 20 // what stands before it was taken from the saga in Name
+	Refused   RecordKind = 21
+
+	Late RecordKind = 22 // an attempt that had been given up succeeded after all; it is undone
 )
 
 var recordKindNames = [...]string{
 	"", "started", "done", "failed", "rejected", "unknown", "branched", "armed", "signalled", "expired",
 	"cancelled", "parked", "resumed", "terminated", "ended",
+	16: "paused", 17: "continued", 18: "skipped", 19: "resolved", 20: "forked", 21: "refused", 22: "late",
 }
 
 // String names the kind.
@@ -68,7 +79,7 @@ type Record struct {
 	Reason  string            // of what went wrong, or why somebody intervened
 	Actor   string            // who intervened
 	Name    string            // of Signalled: the signal
-	Dedupe  string            // of Signalled: the sender's key
+	Dedupe  string            // of Signalled: the sender's key; of what an operator did: the ticket
 	Taken   bool              // of Branched
 	Open    []string          // steps that may have been attempted and have no outcome yet, when a saga turns back
 	Meta    map[string]string // of Started: correlation and trace headers

@@ -3,12 +3,13 @@ package saga
 import (
 	"fmt"
 	"slices"
+	"time"
 )
 
 // refuseSignal says why a signal that arrives now comes too late to be of use, or nothing. A signal is kept while an await
 // for it waits or is still to come. After an await of it passed its deadline it is refused until the next one begins: it was
 // meant for the one that nobody waits for any more, and the next must not take it for its own.
-func (m *machine) refuseSignal(name string) (await *node, reason string) {
+func (m *machine) refuseSignal(name string, at time.Time) (await *node, reason string) {
 	if m.dir == backward {
 		return nil, fmt.Sprintf("signal %q is refused: the saga is being taken back", name)
 	}
@@ -19,6 +20,8 @@ func (m *machine) refuseSignal(name string) (await *node, reason string) {
 		}
 		ns := &m.nodes[n.id]
 		switch {
+		case ns.status == armed && at.After(ns.due):
+			return n, fmt.Sprintf("signal %q is refused: it came after its deadline", name)
 		case ns.status == armed:
 			return nil, ""
 		case ns.status == expired:
@@ -47,7 +50,7 @@ func (m *machine) mayCome(n *node) bool {
 				return false
 			}
 		case kindAwait:
-			if p.known {
+			if p.over() {
 				return false
 			}
 		}

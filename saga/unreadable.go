@@ -19,9 +19,12 @@ func (e *Engine) replay(h History) (*machine, error) {
 	if err == nil {
 		err = h.Err
 	}
+	if err != nil && h.Last.Kind == Terminated {
+		return terminated(def, h), nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w; its functions and types must be those that wrote it: run the program's version that did, "+
-			"or give what changed a new version of %q", ErrUnreadable, err, def.name)
+			"or give what changed a new version of %q, or terminate the saga", ErrUnreadable, err, def.name)
 	}
 	return m, nil
 }

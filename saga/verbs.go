@@ -124,6 +124,7 @@ const (
 	StateRunning      State = "running"
 	StateCompensating State = "compensating"
 	StateParked       State = "parked"
+	StatePaused       State = "paused"
 	// StateUnreadable is that of a saga whose journal this program cannot read; see [ErrUnreadable].
 	StateUnreadable State = "unreadable"
 )
@@ -231,6 +232,8 @@ func (m *machine) describe() Status {
 		s.State = State(m.outcome)
 	case m.parked:
 		s.State, s.Step, s.Reason = StateParked, m.parkedAt, m.parkReason
+	case m.paused:
+		s.State = StatePaused
 	case m.dir == backward:
 		s.State = StateCompensating
 	}

@@ -2,6 +2,7 @@ package sagatest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -14,7 +15,8 @@ import (
 // bubbles, because opening one takes longer than hundreds of schedules.
 type resettable struct {
 	data.DB
-	tables []string
+	tables   []string
+	triggers [][2]string // name and statement
 }
 
 func openResettable(t *testing.T, schema func(context.Context, data.DB) error) *resettable {
@@ -41,18 +43,23 @@ func quoted(table string) string { return `"` + strings.ReplaceAll(table, `"`, `
 
 func (d *resettable) remember(ctx context.Context) error {
 	return d.InTx(ctx, func(ctx context.Context, tx data.Tx) error {
-		rows, err := tx.Query(ctx, `select name from sqlite_master where type = 'table' and (name not like 'sqlite_%' or name = 'sqlite_sequence')`)
+		rows, err := tx.Query(ctx, `select type, name, coalesce(sql, '') from sqlite_master
+			where type = 'trigger' or type = 'table' and (name not like 'sqlite_%' or name = 'sqlite_sequence')`)
 		if err != nil {
 			return err
 		}
 		for rows.Next() {
-			var name string
-			if err := rows.Scan(&name); err != nil {
-				return err
+			var kind, name, sql string
+			if err := rows.Scan(&kind, &name, &sql); err != nil {
+				return errors.Join(err, rows.Close())
 			}
-			d.tables = append(d.tables, name)
+			if kind == "trigger" {
+				d.triggers = append(d.triggers, [2]string{name, sql})
+			} else {
+				d.tables = append(d.tables, name)
+			}
 		}
-		if err := rows.Close(); err != nil {
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 			return err
 		}
 		for _, name := range d.tables {
@@ -70,14 +77,21 @@ func (d *resettable) reset(t *testing.T) {
 		return
 	}
 	err := d.InTx(t.Context(), func(ctx context.Context, tx data.Tx) error {
-		if _, err := tx.Exec(ctx, `pragma defer_foreign_keys = on`); err != nil {
-			return err
+		todo := []string{`pragma defer_foreign_keys = on`}
+		for _, tr := range d.triggers { // they would refuse, or act
+			todo = append(todo, "drop trigger "+quoted(tr[0]))
 		}
 		for _, verb := range []string{"delete from %[1]s", "insert into %[1]s select * from %[2]s"} {
 			for _, name := range d.tables {
-				if _, err := tx.Exec(ctx, fmt.Sprintf(verb, quoted(name), quoted("sagatest "+name))); err != nil {
-					return err
-				}
+				todo = append(todo, fmt.Sprintf(verb, quoted(name), quoted("sagatest "+name)))
+			}
+		}
+		for _, tr := range d.triggers {
+			todo = append(todo, tr[1])
+		}
+		for _, sql := range todo {
+			if _, err := tx.Exec(ctx, sql); err != nil {
+				return err
 			}
 		}
 		return nil

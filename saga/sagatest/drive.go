@@ -9,10 +9,11 @@ import (
 )
 
 // The engine's settings are such that days of virtual time cost little: it is told of everything that happens in its process.
+// A saga with long waits gets long ones of its own, so that they do not fill the waits with beats.
 const (
-	virtualTTL   = time.Minute
-	virtualPoll  = time.Minute
-	virtualGrace = time.Minute
+	virtualTTL = time.Minute
+	longTTL    = 10 * time.Minute
+	longWait   = time.Hour
 )
 
 // drive carries the schedule out: one process after the other, until the saga has ended and nothing is under way any more.
@@ -75,6 +76,10 @@ func (r *run) early(f Fault) {
 			}
 			time.Sleep(time.Second)
 		}
+		r.mu.Lock()
+		r.fired = append(r.fired, f)
+		r.noteLocked("  ⚡ %s", f)
+		r.mu.Unlock()
 		r.sendSignal(name, send)
 	}
 }
@@ -84,7 +89,7 @@ func (r *run) boot() error {
 	ctx, stop := context.WithCancel(r.ctx)
 	f := &front{Store: r.store, r: r, stop: stop, ended: make(chan struct{}), killed: make(chan struct{})}
 	e, err := saga.New(saga.Config{
-		Node: "node", TTL: virtualTTL, Poll: virtualPoll, Grace: virtualGrace, Around: r.around(f), Publish: (&World{r}).Write,
+		Node: "node", TTL: r.ttl, Poll: r.ttl, Grace: r.ttl, Around: r.around(f), Publish: (&World{r}).Write,
 	}, f, r.def)
 	if err != nil {
 		stop()
@@ -108,7 +113,7 @@ func (r *run) boot() error {
 // replace starts a process in place of one that died. The lease of the dead must run out first.
 func (r *run) replace() {
 	<-r.front.ended
-	time.Sleep(virtualTTL + time.Second)
+	time.Sleep(r.ttl + time.Second)
 	r.note("a new process takes over")
 	_ = r.boot()
 }
@@ -163,7 +168,7 @@ func (r *run) follow() bool {
 			r.insist(func(e *saga.Engine) error { return e.Retry(r.ctx, sagaID, "sagatest", "the fault is over") })
 			continue
 		}
-		wait := time.NewTimer(time.Until(limit) + 2*r.patience + 10*virtualTTL)
+		wait := time.NewTimer(time.Until(limit) + 2*r.patience + 10*r.ttl)
 		select {
 		case <-r.changes:
 			wait.Stop()

@@ -179,7 +179,7 @@ func (x *explorer) newRun(ctx context.Context, s Schedule) *run {
 		opts: x.opts, ctx: ctx, schedule: s, nodes: map[string]saga.NodeInfo{}, side: map[string]bool{},
 		consumers: map[string]func(context.Context, data.Event) error{}, over: make(chan struct{}), changes: make(chan struct{}, 1),
 		lasting: map[string]Kind{}, counts: map[string]int{}, stamps: map[int64]int64{}, undone: map[string]chan struct{}{},
-		ledger: map[string]*stand{}, keys: map[string]bool{}, sent: map[string]bool{}, began: time.Now(),
+		ledger: map[string]*stand{}, keys: map[string]bool{}, sent: map[string]bool{}, began: time.Now(), ttl: virtualTTL,
 	}
 	r.store = NewStore(x.db.DB).(*memory)
 	r.db, r.other = r.store.DB(), NewStore(x.other.DB).DB()
@@ -188,6 +188,9 @@ func (x *explorer) newRun(ctx context.Context, s Schedule) *run {
 		r.nodes[n.Name] = n
 		r.side[n.Name] = slices.ContainsFunc(parents, func(p saga.NodeInfo) bool { return p.Kind == "parallel" || p.Kind == "each" })
 		once := n.Timeout + max(n.Retry.Cap, n.Undo.Cap)
+		if n.Kind == "sleep" || n.Within > longWait {
+			r.ttl = longTTL
+		}
 		r.patience = max(r.patience, time.Duration(max(n.Retry.Max, n.Undo.Max))*once+n.Within)
 	})
 	return r

@@ -124,8 +124,11 @@ func (r *Report) String() string {
 		}
 		b.WriteString("\n")
 	}
-	fmt.Fprintf(&b, "explored %s: %d schedules in %s, %.0f/s, %d left out as equivalent", r.Saga, r.Schedules, r.Elapsed.Round(time.Millisecond),
-		float64(r.Schedules)/max(r.Elapsed.Seconds(), 1e-9), r.Reduced)
+	fmt.Fprintf(&b, "explored %s: %d schedules in %s, %.0f/s", r.Saga, r.Schedules, r.Elapsed.Round(time.Millisecond),
+		float64(r.Schedules)/max(r.Elapsed.Seconds(), 1e-9))
+	if r.Reduced > 0 {
+		fmt.Fprintf(&b, ", %d left out because they differ only in order", r.Reduced)
+	}
 	ends := make([]string, 0, len(r.Outcomes))
 	for _, o := range slices.Sorted(maps.Keys(r.Outcomes)) {
 		ends = append(ends, fmt.Sprintf("%d %s", r.Outcomes[o], or(string(o), "without an end")))

@@ -31,6 +31,7 @@ type run struct {
 	always    []invariant
 	finally   []ending
 	began     time.Time
+	ttl       time.Duration // of leases; also how often the engine looks for work
 	patience  time.Duration // longer than any step goes on trying
 	over      chan struct{} // closed when the saga has ended
 	changes   chan struct{} // somebody should look

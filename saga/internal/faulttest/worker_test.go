@@ -149,7 +149,7 @@ func work(raw string) error {
 		gate <- struct{}{}
 		all.Go(func() {
 			defer func() { <-gate }()
-			client(ctx, running, s, e, def, one, tell)
+			client(running, s, e, def, one, tell)
 		})
 	}
 	all.Wait()
@@ -162,7 +162,7 @@ func work(raw string) error {
 }
 
 // client starts a saga, knocks, and waits for its end.
-func client(ctx, running context.Context, s spec, e *saga.Engine, def *saga.Def[order], one start, tell func(ev, id, text string)) {
+func client(running context.Context, s spec, e *saga.Engine, def *saga.Def[order], one start, tell func(ev, id, text string)) {
 	var run *saga.Run[order]
 	unknown, err := again(running, func() (err error) { run, err = def.Start(running, e, saga.ID(one.ID), one.order); return err })
 	if unknown > 0 {
@@ -188,7 +188,7 @@ func client(ctx, running context.Context, s spec, e *saga.Engine, def *saga.Def[
 		tell("completed", one.ID, "")
 	case errors.As(err, new(*saga.CompensatedError)):
 		tell("compensated", one.ID, "")
-	case ctx.Err() == nil:
+	case running.Err() == nil:
 		tell("bad", one.ID, "result: "+err.Error())
 	}
 }

@@ -226,7 +226,7 @@ func TestExhaustedPool(t *testing.T) {
 	var mu sync.Mutex
 	fenced, failed := 0, []error{}
 	cfg := saga.Config{TTL: time.Second, Poll: 10 * time.Millisecond, TxConcurrency: 50}
-	cfg.Hooks.Fenced = func(context.Context) { mu.Lock(); fenced++; mu.Unlock() }
+	cfg.Hooks.Fenced = func(context.Context, saga.NodeEvent) { mu.Lock(); fenced++; mu.Unlock() }
 	cfg.Hooks.Failed = func(_ context.Context, err error) { mu.Lock(); failed = append(failed, err); mu.Unlock() }
 	e, err := saga.New(cfg, store, def)
 	require.NoError(t, err)

@@ -76,14 +76,14 @@ func TestZombies(t *testing.T) {
 	recorded := func(p pgproxy.Point) bool {
 		return strings.Contains(strings.Join(p.Writes, "\n"), "saga_journal") && !p.InTx
 	}
-	var records atomic.Int32
+	var records, claims atomic.Int32
 	for name, s := range map[string]stop{
 		"inside a step":                        {asked("left", saga.Do), false},
 		"inside a compensation":                {asked("left", saga.Undo), false},
 		"between effect and record":            {held(func(p pgproxy.Point) bool { return recorded(p) && records.Add(1) == 3 }), false},
 		"between a record and its reply":       {after(func(p pgproxy.Point) bool { return p.Durable && recorded(p) && len(p.SQL) > 0 }), false},
 		"inside a TxStep that holds the fence": {after(func(p pgproxy.Point) bool { return p.InTx && runs("saga_journal")(p) }), true},
-		"inside a claim that holds the lanes":  {after(runs("lock table saga_lane")), true},
+		"inside a claim that holds the lanes":  {after(func(p pgproxy.Point) bool { return runs("lock table saga_lane")(p) && claims.Add(1) == 3 }), true},
 		"before the commit of a TxStep":        {held(func(p pgproxy.Point) bool { return p.InTx && strings.Contains(strings.Join(p.Writes, "\n"), "booked") }), true},
 	} {
 		t.Run(name, func(t *testing.T) {

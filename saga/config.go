@@ -35,6 +35,10 @@ type Config struct {
 	MaxPayload int
 	// Retention says how long sagas that have ended are remembered. Default: for ever.
 	Retention Retention
+	// UnknownVersionGrace is how long sagas of a definition that no process runs any more are left alone, as in a deploy, before
+	// they count as parked, with a reason that says so. They go on as soon as some process runs their version again.
+	// Default 10 min, at least 1 min.
+	UnknownVersionGrace time.Duration
 	// Publish writes the events of [Publish] nodes in the transaction of their record; pass an outbox's Write. Without it
 	// definitions with Publish nodes are refused.
 	Publish func(ctx context.Context, tx data.Tx, events ...data.Event) error
@@ -66,6 +70,9 @@ func (c Config) withDefaults() Config {
 	if c.TxConcurrency == 0 {
 		c.TxConcurrency = 4
 	}
+	if c.UnknownVersionGrace == 0 {
+		c.UnknownVersionGrace = 10 * time.Minute
+	}
 	if c.Grace == 0 {
 		c.Grace = 10 * time.Second
 	}
@@ -88,6 +95,9 @@ func (c Config) validate() error {
 	}
 	if c.Concurrency < 1 || c.TxConcurrency < 1 {
 		errs = append(errs, errors.New("concurrency limits must be positive"))
+	}
+	if c.UnknownVersionGrace < time.Minute {
+		errs = append(errs, fmt.Errorf("UnknownVersionGrace %s is shorter than 1 min", c.UnknownVersionGrace))
 	}
 	if c.Grace < 0 {
 		errs = append(errs, errors.New("grace must not be negative"))

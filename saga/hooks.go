@@ -46,6 +46,9 @@ type Hooks struct {
 	Flushed func(ctx context.Context, e FlushEvent)
 	// Recovered is called when this node took over lanes, with the number of live sagas of each definition found in them.
 	Recovered func(ctx context.Context, e NodeEvent)
+	// Strayed is called when sagas of a definition that no process runs any more are counted as parked; see
+	// [Config.UnknownVersionGrace].
+	Strayed func(ctx context.Context, e NodeEvent)
 	// Fenced is called when another node took over this node's sagas, for each definition of which it had lanes.
 	Fenced func(ctx context.Context, e NodeEvent)
 	// Purged is called when a round of this node forgot sagas by [Config.Retention], or could not because they live.
@@ -102,7 +105,8 @@ type FlushEvent struct {
 
 // NodeEvent describes what a node won or lost of one definition.
 type NodeEvent struct {
-	Saga  string // the definition's name
-	Sagas int    // of Recovered: how many live sagas it took over
-	Lanes int    // of Fenced: how many lanes it had
+	Saga    string // the definition's name
+	Version int    // of Strayed
+	Sagas   int    // of Recovered: how many live sagas it took over; of Strayed: how many count as parked now
+	Lanes   int    // of Fenced: how many lanes it had
 }

@@ -44,6 +44,10 @@ func LogHooks(logger *slog.Logger) Hooks {
 			l.log().LogAttrs(ctx, slog.LevelWarn, "another process took this one's sagas over",
 				slog.String("saga", e.Saga), slog.Int("lanes", e.Lanes))
 		},
+		Strayed: func(ctx context.Context, e NodeEvent) {
+			l.log().LogAttrs(ctx, slog.LevelError, "sagas wait for a version that no process runs", slog.String("saga", e.Saga),
+				slog.Int("version", e.Version), slog.Int("sagas", e.Sagas))
+		},
 		Failed: func(ctx context.Context, err error) {
 			l.log().LogAttrs(ctx, slog.LevelWarn, "saga engine", slog.Any("error", err))
 		},

@@ -75,6 +75,12 @@ type Store interface {
 	// DropMail removes mail that nobody can use any more.
 	DropMail(ctx context.Context, ids []int64) error
 
+	// Strays marks live sagas whose definition no live node has run for grace, by the database's clock, as parked for a reason
+	// that [StrayReason] gives: at most limit in a call, and only if mark says so. It takes the mark from those whose definition
+	// is run again. It returns how many sagas of each kind it marked, and whether there are more. Their journals stay as they
+	// are. What runs may be noted late, so a grace of less than a minute counts as one.
+	Strays(ctx context.Context, grace time.Duration, mark bool, limit int) (marked map[string]int, more bool, err error)
+
 	// Search returns a page of what the query's source holds, in its order, without reading journals.
 	Search(ctx context.Context, q SearchQuery) ([]Found, error)
 	// Facts returns what the store keeps of a saga beside its journal; an error matches ErrNotFound.

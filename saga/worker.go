@@ -69,6 +69,7 @@ func (e *Engine) incarnate(ctx context.Context) error {
 	loops.Go(w.claimLoop)
 	loops.Go(w.intake)
 	loops.Go(w.watchLoop)
+	loops.Go(w.strayLoop)
 	loops.Go(w.upkeep)
 
 	select {

@@ -28,7 +28,7 @@ func NewStore(db data.DB) saga.Store {
 		db = noDB{}
 	}
 	return &memory{
-		inner: db, writer: make(chan struct{}, 1), defs: map[string]string{}, nodes: map[string]*member{}, ids: map[saga.ID]saga.UID{},
+		inner: db, writer: make(chan struct{}, 1), defs: map[string]string{}, nodes: map[string]*member{}, seen: map[string]time.Time{}, ids: map[saga.ID]saga.UID{},
 		sagas: map[saga.UID]*kept{},
 	}
 }
@@ -40,6 +40,7 @@ type memory struct {
 	mu       sync.Mutex // never held while anything waits
 	defs     map[string]string
 	nodes    map[string]*member
+	seen     map[string]time.Time // when a live node was last known to run a definition
 	lanes    []*owned
 	ids      map[saga.ID]saga.UID
 	sagas    map[saga.UID]*kept
@@ -67,6 +68,7 @@ type kept struct {
 
 	attributes []saga.Attribute
 	standing   saga.Standing
+	stray      bool
 	from       *saga.ForkedFrom
 }
 
@@ -109,7 +111,7 @@ func (s *memory) Register(ctx context.Context, defs []saga.DefInfo) error {
 			} else if ok {
 				continue
 			}
-			s.defs[d.Kind] = d.Fingerprint
+			s.defs[d.Kind], s.seen[d.Kind] = d.Fingerprint, time.Now()
 			for range lanesPerKind {
 				s.lanes = append(s.lanes, &owned{Lane: saga.Lane{ID: int64(len(s.lanes) + 1), Kind: d.Kind}})
 			}
@@ -151,6 +153,7 @@ func (s *memory) Claim(ctx context.Context, l saga.Lease) (mine []saga.Lane, sur
 		if me == nil {
 			return saga.ErrFenced
 		}
+		s.noteSeen(now)
 		for _, kind := range me.kinds {
 			lanes, extra := s.claimKind(l.Node, kind)
 			mine, surplus[kind] = append(mine, lanes...), extra

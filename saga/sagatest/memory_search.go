@@ -20,7 +20,7 @@ func (s *memory) applySearch(k *kept, w saga.Write) {
 		k.from = w.From
 	}
 	if w.Standing != nil {
-		k.standing = *w.Standing
+		k.standing, k.stray = *w.Standing, false
 	}
 }
 

@@ -104,6 +104,9 @@ func (s *Store) claim(ctx context.Context, l saga.Lease) (owned []saga.Lane, sur
 		if err != nil {
 			return err
 		}
+		if err := s.noteSeen(ctx, tx, alive); err != nil {
+			return err
+		}
 		me := slices.IndexFunc(alive, func(m member) bool { return m.node == l.Node })
 		if me < 0 {
 			return saga.ErrFenced

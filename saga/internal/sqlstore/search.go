@@ -47,7 +47,8 @@ func (s *Store) setStanding(ctx context.Context, tx data.Tx, uid saga.UID, st sa
 		return err
 	}
 	_, err := tx.Exec(ctx, `insert into saga_state (uid, state, step, reason, since) values ($1, $2, $3, $4, $5)
-		on conflict (uid) do update set state = excluded.state, step = excluded.step, reason = excluded.reason, since = excluded.since`,
+		on conflict (uid) do update set state = excluded.state, step = excluded.step, reason = excluded.reason, since = excluded.since,
+			stray = false`,
 		s.uid(uid), string(st.State), st.Step, st.Reason, st.Since.UnixMicro())
 	return err
 }

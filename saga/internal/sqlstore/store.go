@@ -178,7 +178,12 @@ func (s *Store) registered(ctx context.Context, q data.Querier, kind string) (fi
 // register makes the definition's rows and returns the fingerprint that stands, which another process may have written.
 func (s *Store) register(ctx context.Context, d saga.DefInfo) (known string, err error) {
 	err = s.db.InTx(ctx, func(ctx context.Context, tx data.Tx) error {
-		_, err := tx.Exec(ctx, `insert into saga_def (kind, fingerprint) values ($1, $2) on conflict do nothing`, d.Kind, d.Fingerprint)
+		now, err := s.now(ctx, tx)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `insert into saga_def (kind, fingerprint, seen) values ($1, $2, $3) on conflict do nothing`,
+			d.Kind, d.Fingerprint, now)
 		if err != nil {
 			return err
 		}

@@ -66,11 +66,14 @@ func (a *activation) written(write Write) {
 	}
 	switch {
 	case write.End:
+		a.w.timers.forget(a.uid)
 		a.finish()
 	case !write.Sleep.IsZero():
 		a.asleep, a.asleepTil = true, write.Sleep
+		a.w.timers.note(a.uid, a.lane, write.Sleep)
 	case write.Wake:
 		a.asleep, a.asleepTil = false, time.Time{}
+		a.w.timers.forget(a.uid)
 	}
 	if a.m.parked && slices.ContainsFunc(write.Records, func(r Record) bool { return r.Kind == Parked }) {
 		a.w.e.tell(a.uid, a.m.ending())
@@ -363,7 +366,7 @@ func (a *activation) waitOver(c Command, now time.Time) []Record {
 
 // ending is what watchers of the saga are told when it ended or parked.
 func (m *machine) ending() (end ending) {
-	end = ending{m.state, m.err()}
+	end = ending{state: m.state, err: m.err()}
 	if m.def.flat || m.outcome != outcomeNone {
 		return end
 	}

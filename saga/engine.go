@@ -23,6 +23,8 @@ type Engine struct {
 	running  bool
 	worker   *worker // nil while the engine owns nothing
 	watchers map[UID][]chan ending
+	waiting  map[UID]struct{} // sagas for whose end other processes wait
+	calls    *calls
 
 	registerMu sync.Mutex
 	known      bool // definitions are registered in the store
@@ -32,7 +34,7 @@ type Engine struct {
 // configuration and of all definitions.
 func New(cfg Config, store Store, defs ...Definition) (*Engine, error) {
 	cfg = cfg.withDefaults()
-	e := &Engine{cfg: cfg, store: store, defs: map[string]*shape{}, watchers: map[UID][]chan ending{}}
+	e := &Engine{cfg: cfg, store: store, defs: map[string]*shape{}, watchers: map[UID][]chan ending{}, calls: &calls{}}
 	var errs []error
 	if err := cfg.validate(); err != nil {
 		errs = append(errs, fmt.Errorf("saga: config: %w", err))
@@ -40,6 +42,7 @@ func New(cfg Config, store Store, defs ...Definition) (*Engine, error) {
 	if store == nil {
 		errs = append(errs, errors.New("saga: the store is nil"))
 	}
+	e.calls.to, _ = store.(Caller)
 	for _, d := range defs {
 		if d == nil {
 			errs = append(errs, errors.New("saga: a definition is nil"))
@@ -187,10 +190,11 @@ func (e *Engine) contextOf(ctx context.Context, m *machine) context.Context {
 type ending struct {
 	state any
 	err   error
+	again bool // only that it may have ended: look
 }
 
 func (e *Engine) watch(uid UID) chan ending {
-	ch := make(chan ending, 1)
+	ch := make(chan ending, 2)
 	e.mu.Lock()
 	e.watchers[uid] = append(e.watchers[uid], ch)
 	e.mu.Unlock()
@@ -218,7 +222,12 @@ func (e *Engine) tell(uid UID, end ending) {
 	e.mu.Lock()
 	list := e.watchers[uid]
 	delete(e.watchers, uid)
+	_, waiting := e.waiting[uid]
+	delete(e.waiting, uid)
 	e.mu.Unlock()
+	if waiting {
+		e.calls.say(wordEnded + uid.String())
+	}
 	for _, ch := range list {
 		ch <- end
 	}

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// intake looks for mail and due timers of this worker's lanes, at every poll and when somebody in this process left some.
+// intake looks for mail for this worker's lanes: when somebody says that there is some, and from time to time.
 func (w *worker) intake() {
-	tick := time.NewTicker(w.e.cfg.Poll)
+	tick := time.NewTimer(w.e.cfg.Poll)
 	defer tick.Stop()
 	for {
 		select {
@@ -18,55 +18,62 @@ func (w *worker) intake() {
 			return
 		case <-w.nudge:
 		case <-tick.C:
+			w.checkEars()
 		}
-		if w.isDraining() {
-			continue
+		left := false
+		if !w.isDraining() {
+			var err error
+			if left, err = w.look(); err != nil && w.ctx.Err() == nil {
+				w.e.fail(w.ctx, err)
+			}
+			if err := w.releaseClosed(); err != nil && w.ctx.Err() == nil {
+				w.e.fail(w.ctx, err)
+			}
 		}
-		if err := w.look(); err != nil && w.ctx.Err() == nil {
-			w.e.fail(w.ctx, err)
-		}
-		if err := w.releaseClosed(); err != nil && w.ctx.Err() == nil {
-			w.e.fail(w.ctx, err)
-		}
+		tick.Reset(w.nextLook(left))
+	}
+}
+
+// nextLook is how long the intake waits when nobody tells it anything.
+func (w *worker) nextLook(left bool) time.Duration {
+	switch {
+	case left:
+		return min(w.e.cfg.Poll, 20*time.Millisecond)
+	case w.ears.hear() && !w.closesLanes():
+		return calmPolls * w.e.cfg.Poll
+	default:
+		return w.e.cfg.Poll
 	}
 }
 
 // lookLimit is how much is read at once.
 const lookLimit = 500
 
-// look delivers mail and due timers: all of them, page by page, so that what cannot be worked off does not hide the rest.
-func (w *worker) look() error {
+// look delivers mail: all of it, page by page, so that what cannot be worked off does not hide the rest. Left says that some
+// is left because there is no room for its sagas yet.
+func (w *worker) look() (left bool, err error) {
 	lanes := w.openLanes()
 	if len(lanes) == 0 {
-		return nil
+		return false, nil
 	}
 	for after, n := int64(0), lookLimit; n == lookLimit; {
-		mail, err := w.lookForMail(lanes, after)
+		mail, full, err := w.lookForMail(lanes, after)
 		if err != nil {
-			return err
+			return left, err
 		}
 		if n = len(mail); n > 0 {
 			after = mail[n-1].ID
 		}
-	}
-	var after Timer
-	for n := lookLimit; n == lookLimit; {
-		due, err := w.e.store.Due(w.ctx, lanes, after, lookLimit)
-		if err != nil {
-			return err
-		}
-		for _, t := range due {
-			w.deliver(t.Ref.UID, t.Ref.Lane, event{kind: evWake})
-		}
-		if n = len(due); n > 0 {
-			after = due[n-1]
+		left = left || full
+		if full && n == lookLimit && after > 0 && !w.hasRoom() {
+			break // what comes is for later
 		}
 	}
-	return nil
+	return left, nil
 }
 
 // lookForMail reads one page and delivers what has not been handed out yet.
-func (w *worker) lookForMail(lanes []int64, after int64) ([]Mail, error) {
+func (w *worker) lookForMail(lanes []int64, after int64) (page []Mail, full bool, err error) {
 	w.mu.Lock()
 	for _, id := range w.mailGone { // deleted before this look began, so it cannot see them any more
 		delete(w.mailSeen, id)
@@ -75,18 +82,23 @@ func (w *worker) lookForMail(lanes []int64, after int64) ([]Mail, error) {
 	w.mu.Unlock()
 	mail, err := w.e.store.Mail(w.ctx, lanes, after, lookLimit)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	for _, m := range mail {
 		w.mu.Lock()
 		_, seen := w.mailSeen[m.ID]
+		if !seen && w.acts[m.Saga] == nil && len(w.acts) >= w.lookAhead() {
+			full = true
+			w.mu.Unlock()
+			continue
+		}
 		w.mailSeen[m.ID] = struct{}{}
 		w.mu.Unlock()
 		if !seen && !w.deliver(m.Saga, m.Lane, event{kind: evMail, mail: &m}) {
 			w.forgetMail(m.ID)
 		}
 	}
-	return mail, nil
+	return mail, full, nil
 }
 
 // forgetMail makes the next look hand mail out again, if it still stands in the store.
@@ -117,7 +129,7 @@ func (w *worker) hint() {
 func (w *worker) crowded() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.acts) > maxResident
+	return len(w.acts) > maxResident || w.pressed.Load()
 }
 
 // take turns an event into records.

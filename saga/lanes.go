@@ -10,7 +10,7 @@ import (
 // ownedLane is a lane this worker may write for.
 type ownedLane struct {
 	Lane
-	recovering   bool // its sagas are being loaded; until then it takes nothing else
+	recovering   bool // not all of its sagas have been looked for yet
 	closing      bool // takes nothing new and is released when it is at rest
 	closingSince time.Time
 }
@@ -33,6 +33,9 @@ func (w *worker) adopt() (fresh []int64, surplus map[string]int, err error) {
 			w.lanes[l.ID] = &ownedLane{Lane: l, recovering: true}
 			fresh = append(fresh, l.ID)
 		}
+	}
+	if len(fresh) > 0 {
+		w.claims.Add(1)
 	}
 	return fresh, surplus, nil
 }
@@ -122,12 +125,11 @@ func (w *worker) overdue(lane int64) bool {
 	return l != nil && l.closing && time.Since(l.closingSince) > w.e.cfg.Grace
 }
 
-// openLanes lists the lanes whose mail and timers this worker takes. While a lane's journals are being loaded nothing else
-// may go on in it, because what was loaded would be out of date.
+// openLanes lists the lanes whose mail and timers this worker takes.
 func (w *worker) openLanes() []int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.DeleteFunc(w.laneIDsLocked(), func(id int64) bool { return w.lanes[id].closing || w.lanes[id].recovering })
+	return slices.DeleteFunc(w.laneIDsLocked(), func(id int64) bool { return w.lanes[id].closing })
 }
 
 // laneFor picks one of the node's lanes for a new saga of a kind.
@@ -137,7 +139,7 @@ func (w *worker) laneFor(kind string) (Lane, bool) {
 	var room [64]Lane // enough for most, without a heap
 	mine := room[:0]
 	for _, l := range w.lanes {
-		if l.Kind == kind && !l.closing && !l.recovering {
+		if l.Kind == kind && !l.closing {
 			mine = append(mine, l.Lane)
 		}
 	}
@@ -145,4 +147,16 @@ func (w *worker) laneFor(kind string) (Lane, bool) {
 		return Lane{}, false
 	}
 	return mine[rand.IntN(len(mine))], true
+}
+
+// closesLanes reports whether lanes are to be released as soon as they come to rest.
+func (w *worker) closesLanes() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, l := range w.lanes {
+		if l.closing {
+			return true
+		}
+	}
+	return false
 }

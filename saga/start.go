@@ -62,6 +62,7 @@ func (d *Def[S]) StartTx(ctx context.Context, e *Engine, tx data.Tx, id ID, inpu
 	if err := e.store.Create(ctx, tx, write); err != nil {
 		return nil, fmt.Errorf("saga: start %q: %w", id, err)
 	}
+	e.announceSoon()
 	return &Run[S]{e: e, def: d, ref: write.Ref}, nil
 }
 
@@ -138,7 +139,7 @@ func (e *Engine) create(ctx context.Context, write Write) error {
 	for {
 		err := e.store.DB().InTx(ctx, func(ctx context.Context, tx data.Tx) error { return e.store.Create(ctx, tx, write) })
 		if err == nil {
-			e.hint()
+			e.announce(0)
 			return nil
 		}
 		again := data.Retryable(err) || errors.Is(err, data.ErrOutcomeUnknown) // its own id is recognised
@@ -178,12 +179,6 @@ func (w *worker) begin(ctx context.Context, def *shape, write Write, lane Lane) 
 	}
 }
 
-func (e *Engine) hint() {
-	if w := e.current(); w != nil {
-		w.hint()
-	}
-}
-
 // ID is the caller's id of the saga.
 func (r *Run[S]) ID() ID { return r.ref.ID }
 
@@ -215,6 +210,9 @@ func (r *Run[S]) Result(ctx context.Context) (S, error) {
 		case <-ctx.Done():
 			return zero, fmt.Errorf("saga: result of %q: %w", r.ref.ID, ctx.Err())
 		case end := <-ch:
+			if end.again {
+				continue
+			}
 			s, _ := end.state.(S)
 			return s, end.err
 		case <-time.After(wait):

@@ -10,6 +10,7 @@ import (
 
 // Store keeps journals and spreads the work over nodes. It is the seam between the engine and a database; applications use
 // sagapg or sagasqlite, and sagatest.ExerciseStore proves another implementation. All methods are safe for concurrent use.
+// A store may also be a [Caller] and a [Keeper].
 //
 // Work is spread over lanes, a fixed number per definition and version. A lane belongs to at most one node. A node's writes
 // carry its [Lease]; once another node has fenced the lease, they write nothing and return [ErrFenced].
@@ -57,9 +58,9 @@ type Store interface {
 	List(ctx context.Context, limit int) ([]Ref, error)
 	// Recoverable returns live sagas of the lanes that are not asleep, ordered by UID, after the given one.
 	Recoverable(ctx context.Context, lanes []int64, after UID, limit int) ([]Ref, error)
-	// Due returns sleeping sagas of the lanes whose timer is due by the database's clock, ordered by Due and then UID, after
-	// the given one; the zero Timer is before all.
-	Due(ctx context.Context, lanes []int64, after Timer, limit int) ([]Timer, error)
+	// Timers returns sleeping sagas of the lanes whose sleep ends, due or not yet, ordered by Due and then UID, after the given
+	// one; the zero Timer is before all. Those that sleep [Forever] are left out.
+	Timers(ctx context.Context, lanes []int64, after Timer, limit int) ([]Timer, error)
 
 	// Asleep counts the sleeping sagas of each lane; a lane without any may be left out. It must be cheap with a million of
 	// them: an index is read, no journal.

@@ -57,7 +57,8 @@ func (e *Engine) Reply(ctx context.Context, q data.Querier, r Reply) error {
 	if err != nil {
 		return err
 	}
-	if q == nil {
+	own := q == nil
+	if own {
 		q = e.store.DB()
 	}
 	err = e.store.Post(ctx, q, Mail{
@@ -66,8 +67,12 @@ func (e *Engine) Reply(ctx context.Context, q data.Querier, r Reply) error {
 	if errors.Is(err, ErrFinished) {
 		return nil
 	}
-	if err == nil {
-		e.hint()
+	switch {
+	case err != nil:
+	case own:
+		e.announce(0)
+	default:
+		e.announceSoon()
 	}
 	return err
 }
@@ -112,7 +117,7 @@ func (e *Engine) post(ctx context.Context, id ID, m Mail) error {
 	if err := e.store.Post(ctx, e.store.DB(), m); err != nil {
 		return fmt.Errorf("saga: %s to %q: %w", m.Kind, id, err)
 	}
-	e.hint()
+	e.announce(ref.Lane)
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,14 +13,15 @@ type worker struct {
 	e     *Engine
 	lease Lease
 
-	ctx    context.Context // ends when nothing may be done any more
-	end    context.CancelCauseFunc
-	steps  context.Context // of step attempts; ends when they must stop
-	values context.Context // of Run, without its end
-	sem    chan struct{}
-	txSem  chan struct{}
-	writer *writer
-	nudge  chan struct{}
+	ctx      context.Context // ends when nothing may be done any more
+	end      context.CancelCauseFunc
+	steps    context.Context // of step attempts; ends when they must stop
+	values   context.Context // of Run, without its end
+	sem      chan struct{}
+	txSem    chan struct{}
+	writer   *writer
+	nudge    chan struct{}
+	claimNow chan struct{}
 
 	actors crew // activations that are running and attempts under way
 
@@ -37,6 +39,12 @@ type worker struct {
 	attempts   map[*attempt]struct{} // plain steps that are under way or wait for their turn
 	halted     error                 // why none may go on
 	haltSteps  context.CancelCauseFunc
+
+	backlog backlog // its map and count belong to mu
+	timers  *timers
+	claims  atomic.Int64 // grows with every claim that brought lanes
+	pressed atomic.Bool  // more sagas want to be in memory than may
+	ears    ears
 
 	// lanesMu keeps the store's view of this node's lanes and its own from changing at the same time.
 	lanesMu sync.Mutex
@@ -59,7 +67,8 @@ func (e *Engine) incarnate(ctx context.Context) error {
 		e: e, lease: lease, ctx: wctx, end: end, steps: steps, haltSteps: halt, values: values,
 		sem: make(chan struct{}, e.cfg.Concurrency), txSem: make(chan struct{}, e.cfg.TxConcurrency),
 		nudge: make(chan struct{}, 1), lanes: map[int64]*ownedLane{}, acts: map[UID]*activation{}, mailSeen: map[int64]struct{}{},
-		setbacks: map[UID]setback{}, attempts: map[*attempt]struct{}{}, beatAt: sent,
+		setbacks: map[UID]setback{}, attempts: map[*attempt]struct{}{}, beatAt: sent, timers: newTimers(), claimNow: make(chan struct{}, 1),
+		backlog: backlog{after: map[int64]UID{}, found: map[string]int{}, kick: make(chan struct{}, 1)},
 	}
 	w.writer = newWriter(w)
 
@@ -71,6 +80,9 @@ func (e *Engine) incarnate(ctx context.Context) error {
 	loops.Go(w.watchLoop)
 	loops.Go(w.strayLoop)
 	loops.Go(w.upkeep)
+	loops.Go(w.recoverLoop)
+	loops.Go(w.timerLoop)
+	loops.Go(w.listen)
 
 	select {
 	case <-ctx.Done():
@@ -90,7 +102,9 @@ func (e *Engine) incarnate(ctx context.Context) error {
 	if cause == nil {
 		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
-		return e.store.Leave(bye, lease)
+		err := e.store.Leave(bye, lease)
+		e.calls.now(bye, wordClaim)
+		return err
 	}
 	return cause
 }
@@ -183,6 +197,7 @@ func (w *worker) claimLoop() {
 		case <-w.ctx.Done():
 			return
 		case <-tick.C:
+		case <-w.claimNow:
 		}
 	}
 }
@@ -236,49 +251,6 @@ func (w *worker) claim() error {
 		}
 		return err
 	}
-	if len(fresh) > 0 {
-		err = w.recover(fresh)
-		w.mu.Lock()
-		for _, id := range fresh {
-			// Sagas that were not found would wait for nobody: such lanes are given back and claimed again.
-			l := w.lanes[id]
-			if l.recovering = false; err != nil && !l.closing {
-				l.closing, l.closingSince = true, time.Now()
-			}
-		}
-		w.mu.Unlock()
-	}
-	return errors.Join(err, w.handOver(surplus))
-}
-
-// recover loads the live sagas of newly claimed lanes.
-func (w *worker) recover(lanes []int64) error {
-	var after UID
-	found := map[string]int{}
-	for {
-		refs, err := w.e.store.Recoverable(w.ctx, lanes, after, 200)
-		if err != nil {
-			return err
-		}
-		if len(refs) == 0 {
-			break
-		}
-		uids := make([]UID, 0, len(refs))
-		for _, r := range refs {
-			uids = append(uids, r.UID)
-		}
-		histories, err := w.e.store.Load(w.ctx, uids)
-		if err != nil {
-			return err
-		}
-		for _, h := range histories {
-			w.deliver(h.Ref.UID, h.Ref.Lane, event{kind: evLoaded, history: &h})
-		}
-		for _, r := range refs {
-			found[r.Kind]++
-		}
-		after = refs[len(refs)-1].UID
-	}
-	w.tellRecovered(found)
-	return nil
+	w.enqueue(fresh)
+	return w.handOver(surplus)
 }

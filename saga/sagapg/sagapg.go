@@ -30,5 +30,5 @@ func New(ctx context.Context, db data.DB) (saga.Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sagapg: %w", err)
 	}
-	return store, nil
+	return sqlstore.Callable(store), nil
 }

@@ -474,14 +474,13 @@ func (s *memory) Recoverable(_ context.Context, lanes []int64, after saga.UID, l
 	return all[:min(limit, len(all))], nil
 }
 
-func (s *memory) Due(_ context.Context, lanes []int64, after saga.Timer, limit int) ([]saga.Timer, error) {
+func (s *memory) Timers(_ context.Context, lanes []int64, after saga.Timer, limit int) ([]saga.Timer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
 	var out []saga.Timer
 	for _, k := range s.sagas {
 		t := saga.Timer{Ref: k.ref, Due: k.sleep}
-		if k.live && !k.sleep.IsZero() && !k.sleep.After(now) && slices.Contains(lanes, k.ref.Lane) && byDue(t, after) > 0 {
+		if k.live && !k.sleep.IsZero() && k.sleep.Before(saga.Forever) && slices.Contains(lanes, k.ref.Lane) && byDue(t, after) > 0 {
 			out = append(out, t)
 		}
 	}

@@ -284,7 +284,7 @@ func (f *fixture) sleepAndWake() {
 		return len(refs)
 	}
 	due := func() []saga.Timer {
-		timers, err := f.store.Due(f.Context(), ids(lanes), saga.Timer{}, 10)
+		timers, err := f.store.Timers(f.Context(), ids(lanes), saga.Timer{}, 10)
 		require.NoError(f, err)
 		return timers
 	}
@@ -299,8 +299,11 @@ func (f *fixture) sleepAndWake() {
 	sleep.Sleep = saga.Forever
 	f.append(l, sleep)
 	require.Zero(f, recoverable())
-	require.Empty(f, due())
+	require.Empty(f, due(), "for ever")
 	require.Equal(f, saga.Asleep{Parked: 1}, asleep())
+	sleep.Sleep = time.Now().Add(time.Hour)
+	f.append(l, sleep)
+	require.Len(f, due(), 1, "not due yet, and told")
 	sleep.Sleep = time.Now().Add(-time.Second)
 	f.append(l, sleep)
 	require.Equal(f, []saga.Timer{{Ref: w.Ref, Due: sleep.Sleep.Truncate(time.Microsecond).UTC()}}, due())
@@ -397,7 +400,7 @@ func (f *fixture) theEndForgets() {
 	require.NoError(f, err)
 	require.Len(f, mail, 1, "the engine learns what came too late")
 	require.ErrorIs(f, f.store.Post(f.Context(), f.store.DB(), saga.Mail{Saga: w.Ref.UID, Kind: saga.MailCancel}), saga.ErrFinished)
-	timers, err := f.store.Due(f.Context(), ids(lanes), saga.Timer{}, 10)
+	timers, err := f.store.Timers(f.Context(), ids(lanes), saga.Timer{}, 10)
 	require.NoError(f, err)
 	require.Empty(f, timers)
 	ref, err := f.store.Lookup(f.Context(), "o1")
@@ -457,7 +460,7 @@ func (f *fixture) pagesOfWork() {
 	require.Len(f, letters, sagas)
 	woken := map[saga.UID]bool{}
 	for after := (saga.Timer{}); ; {
-		timers, err := f.store.Due(f.Context(), ids(lanes), after, 4)
+		timers, err := f.store.Timers(f.Context(), ids(lanes), after, 4)
 		require.NoError(f, err)
 		if len(timers) == 0 {
 			break

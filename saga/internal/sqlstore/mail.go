@@ -36,8 +36,12 @@ const mailColumns = `id, at, uid, lane, kind, name, coalesce(dedupe, ''), payloa
 
 // Mail returns a page of mail for lanes.
 func (s *Store) Mail(ctx context.Context, lanes []int64, after int64, limit int) ([]saga.Mail, error) {
-	return s.mail(ctx, `select `+mailColumns+` from saga_mail where lane = {any:$1} and id > $2 order by id limit $3`,
-		s.ints(lanes), after, limit)
+	q := `select ` + mailColumns + ` from saga_mail where lane = {any:$1} and id > $2 order by id limit $3`
+	if s.pg {
+		q = `select w.* from unnest($1::bigint[]) as l(lane) cross join lateral (
+			select ` + mailColumns + ` from saga_mail m where m.lane = l.lane and m.id > $2 order by m.id limit $3) w order by w.id limit $3`
+	}
+	return s.mail(ctx, q, s.ints(lanes), after, limit)
 }
 
 // MailOf returns the mail of one saga.

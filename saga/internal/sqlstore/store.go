@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -265,47 +264,12 @@ func (s *Store) List(ctx context.Context, limit int) ([]saga.Ref, error) {
 		order by a.uid desc limit $1`, limit)
 }
 
-// Recoverable returns live sagas of the lanes that are not asleep.
-func (s *Store) Recoverable(ctx context.Context, lanes []int64, after saga.UID, limit int) ([]saga.Ref, error) {
-	return s.refs(ctx, `select k.uid, k.id, k.kind, k.lane, k.input_hash from saga_active a join saga_key k on k.uid = a.uid
-		where a.lane = {any:$1} and a.uid > $2 and not exists (select 1 from saga_timer t where t.uid = a.uid)
-		order by a.uid limit $3`, s.ints(lanes), s.uid(after), limit)
-}
-
-// Due returns a page of sleeping sagas whose time has come.
-func (s *Store) Due(ctx context.Context, lanes []int64, after saga.Timer, limit int) ([]saga.Timer, error) {
-	from := int64(math.MinInt64)
-	if !after.Due.IsZero() {
-		from = after.Due.UnixMicro()
-	}
-	q := `select k.uid, k.id, k.kind, k.lane, k.input_hash, t.due from saga_timer t join saga_key k on k.uid = t.uid
-		where t.lane = {any:$1} and t.due <= $5 and (t.due, t.uid) > ($2, $3) order by t.due, t.uid limit $4`
-	args := []any{s.ints(lanes), from, s.uid(after.Ref.UID), limit}
-	if s.pg {
-		q = strings.Replace(q, "$5", "(extract(epoch from clock_timestamp()) * 1000000)::bigint", 1)
-	} else {
-		args = append(args, time.Now().UnixMicro())
-	}
-	rows, err := s.db.Query(ctx, s.sql(q), args...)
-	if err != nil {
-		return nil, err
-	}
-	var out []saga.Timer
-	err = collect(rows, func() error {
-		var t saga.Timer
-		var due int64
-		if err := rows.Scan(uidScanner{&t.Ref.UID}, &t.Ref.ID, &t.Ref.Kind, &t.Ref.Lane, &t.Ref.InputHash, &due); err != nil {
-			return err
-		}
-		t.Due = time.UnixMicro(due).UTC()
-		out = append(out, t)
-		return nil
-	})
-	return out, err
-}
-
 func (s *Store) refs(ctx context.Context, query string, args ...any) ([]saga.Ref, error) {
-	rows, err := s.db.Query(ctx, s.sql(query), args...)
+	return s.refsFrom(ctx, s.db, s.sql(query), args...)
+}
+
+func (s *Store) refsFrom(ctx context.Context, db data.DB, query string, args ...any) ([]saga.Ref, error) {
+	rows, err := db.Query(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -204,7 +204,10 @@ func (r *Run[S]) Result(ctx context.Context) (S, error) {
 		}
 		wait := pause
 		if here || r.e.current() != nil {
-			wait = time.Second // this process is told; asking is for sagas that another node ends
+			wait = time.Second // this process is told, by itself or by the node that ends the saga
+		}
+		if !here {
+			r.e.askFor(r.ref)
 		}
 		select {
 		case <-ctx.Done():

@@ -116,16 +116,9 @@ func (e *Engine) announceSoon() {
 	}
 }
 
-// askFor says that this process waits for the end of a saga, unless it is the one that works for it.
+// askFor says that this process waits for the end of a saga that another one works for, if it can hear the answer.
 func (e *Engine) askFor(ref Ref) {
-	w := e.current()
-	if w == nil || !w.ears.hear() {
-		return
-	}
-	w.mu.Lock()
-	_, mine := w.acts[ref.UID]
-	w.mu.Unlock()
-	if !mine {
+	if w := e.current(); w != nil && w.ears.hear() {
 		e.calls.say(wordWatch + ref.UID.String() + "," + strconv.FormatInt(ref.Lane, 10))
 	}
 }

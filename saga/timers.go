@@ -116,11 +116,17 @@ func (t *timers) begin(lanes []int64, claims int) (after Timer, ok bool) {
 	if claims != t.claims || !slices.Equal(lanes, t.lanes) { // of new lanes nothing is known
 		t.claims, t.lanes, t.until, t.all, t.heap, t.at = claims, lanes, Timer{}, false, nil, map[UID]*sleeper{}
 	}
-	if t.all || len(t.heap) > 0 || len(lanes) == 0 {
+	if len(lanes) == 0 || !t.dryLocked() {
 		return after, false
 	}
 	t.filling, t.noted = true, nil
 	return t.until, true
+}
+
+// dryLocked says that everything up to until is over, and there may be more. Later than that there may be sagas that could
+// not be woken.
+func (t *timers) dryLocked() bool {
+	return !t.all && (len(t.heap) == 0 || compareTimers(Timer{Ref: Ref{UID: t.heap[0].uid}, Due: t.heap[0].due}, t.until) > 0)
 }
 
 // fill takes a page in.
@@ -144,10 +150,10 @@ func (t *timers) fill(page []Timer, err error) {
 func (t *timers) pop(now time.Time) (s *sleeper, wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if len(t.lanes) > 0 && t.dryLocked() {
+		return nil, 0
+	}
 	if len(t.heap) == 0 {
-		if !t.all && len(t.lanes) > 0 {
-			return nil, 0
-		}
 		return nil, time.Second
 	}
 	if wait := t.heap[0].due.Sub(now); wait > 0 {

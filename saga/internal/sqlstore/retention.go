@@ -96,9 +96,13 @@ func (s *Store) forgetKeys(ctx context.Context, before time.Time, done *saga.Pur
 	return nil
 }
 
-// forgetSome forgets those of the next sagas that do not live.
+// perSaga are the tables with rows that belong to one saga each.
+var perSaga = []string{"saga_key", "saga_attr", "saga_state", "saga_fork", "saga_mail", "saga_timer"}
+
+// forgetSome forgets those of the next sagas that do not live, nor have a fork that lives and may need their journals.
 func (s *Store) forgetSome(ctx context.Context, tx data.Tx, after, before saga.UID) (seen, gone int, last saga.UID, err error) {
-	rows, err := tx.Query(ctx, `select k.uid, exists (select 1 from saga_active a where a.uid = k.uid) from saga_key k
+	rows, err := tx.Query(ctx, `select k.uid, exists (select 1 from saga_active a where a.uid = k.uid)
+		or exists (select 1 from saga_fork f join saga_active a on a.uid = f.uid where f.source = k.uid) from saga_key k
 		where k.uid > $1 and k.uid < $2 order by k.uid limit $3`, s.uid(after), s.uid(before), forgetBatch)
 	if err != nil {
 		return 0, 0, last, err
@@ -116,11 +120,11 @@ func (s *Store) forgetSome(ctx context.Context, tx data.Tx, after, before saga.U
 	}); err != nil || len(dead) == 0 {
 		return seen, 0, last, err
 	}
-	tables := []string{"saga_key", "saga_journal"}
+	journal := "saga_journal"
 	if s.pg {
-		tables[1] = "saga_journal_default" // those that were carried over; all others go with their partitions
+		journal = "saga_journal_default" // those that were carried over; all others go with their partitions
 	}
-	for _, table := range tables {
+	for _, table := range append([]string{journal}, perSaga...) {
 		if _, err := tx.Exec(ctx, s.sql(`delete from `+table+` where uid = {uids:$1}`), s.uids(dead)); err != nil {
 			return 0, 0, last, err
 		}

@@ -75,7 +75,7 @@ func (e *Engine) Fork(ctx context.Context, source, id ID, step string, by By) er
 	if err != nil {
 		return fmt.Errorf("saga: fork of %q as %q: %w", source, id, err)
 	}
-	e.hint()
+	e.announce(0)
 	return nil
 }
 

@@ -269,7 +269,7 @@ func (a *activation) terminateUnreadable() bool {
 		a.mailTaken()
 		a.w.readable(a.uid)
 		a.w.forget(a)
-		a.w.e.tell(a.uid, ending{nil, &TerminatedError{a.ref.ID, rec.Actor, rec.Reason}})
+		a.w.e.tell(a.uid, ending{err: &TerminatedError{a.ref.ID, rec.Actor, rec.Reason}})
 		if h := a.w.e.cfg.Hooks.Finished; h != nil {
 			s := unreadable(a.ref, ErrUnreadable)
 			h(a.w.ctx, SagaEvent{Saga: s.Saga, Version: s.Version, ID: a.ref.ID, Outcome: TerminatedByHand, Reason: rec.Reason})

@@ -106,6 +106,9 @@ func (b *builder) settle(n *node) {
 	if n.timeout < 0 {
 		b.problem(n.name, "has a negative timeout")
 	}
+	if n.class == pivot && n.undo != nil {
+		b.problem(n.name, "is a pivot and has an Undo; behind the point of no return nothing is taken back")
+	}
 	if n.class == retriable && n.undo != nil {
 		b.problem(n.name, "is retriable and has an Undo; a step either goes back or only forward")
 	}

@@ -145,6 +145,10 @@ func (n *TxStepNode[S, R]) Timeout(d time.Duration) *TxStepNode[S, R] { n.a.n.ti
 // Retriable marks the step as one that only goes forward, so that it may stand after a pivot. It then must have no Undo.
 func (n *TxStepNode[S, R]) Retriable() *TxStepNode[S, R] { n.a.n.class = retriable; return n }
 
+// Pivot marks the step as the point of no return, like [Pivot] for a step that calls the outside world: once it is committed the saga
+// only goes forward. It then must have no Undo.
+func (n *TxStepNode[S, R]) Pivot() *TxStepNode[S, R] { n.a.n.class = pivot; return n }
+
 func (n *TxStepNode[S, R]) compile(b *builder, _ func(S)) *node { return n.a.compileAction(b) }
 
 // ForwardNode is a step without compensation; see [Pivot] and [Retriable].

@@ -3,6 +3,7 @@ package sagatest
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -79,6 +80,7 @@ type explorer struct {
 	other  *resettable
 	setup  func(*World) (saga.Definition, func(context.Context, *saga.Engine) error)
 	tried  map[string]bool
+	rng    *rand.Rand // nil: schedules are enumerated
 }
 
 func newExplorer[S any](t *testing.T, input S, setup Setup[S], opts []Option) *explorer {
@@ -104,8 +106,11 @@ func newExplorer[S any](t *testing.T, input S, setup Setup[S], opts []Option) *e
 // search tries no fault, then each alone, then each pair.
 func (x *explorer) search() {
 	base := x.exec(nil)
+	if x.opts.random > 0 {
+		x.draw()
+	}
 	x.report.Saga = fmt.Sprintf("%s@%d", base.def.Name(), base.def.Version())
-	if len(x.report.Findings) > 0 || x.opts.depth < 1 {
+	if len(x.report.Findings) > 0 || x.opts.depth < 1 || x.opts.random > 0 {
 		return
 	}
 	var singles []Schedule
@@ -146,6 +151,18 @@ func (x *explorer) search() {
 	}
 }
 
+// draw runs random schedules.
+func (x *explorer) draw() {
+	for i := range x.opts.random {
+		x.rng = rand.New(rand.NewPCG(x.opts.seed, uint64(i)))
+		x.exec(nil)
+		if len(x.report.Findings) > 0 {
+			return
+		}
+	}
+	x.rng = nil
+}
+
 // maxFindings ends the search: more than a handful is noise.
 const maxFindings = 20
 
@@ -163,11 +180,13 @@ func (x *explorer) exec(s Schedule) *run {
 	var r *run
 	synctest.Test(x.t, func(t *testing.T) {
 		r = x.newRun(t.Context(), s)
+		r.random = x.rng
 		if r.def.Err() != nil {
 			r.found(Finding{Bug: "invalid-definition", Property: "Def.Err", Detail: r.def.Err().Error()})
 			return
 		}
 		r.drive()
+		r.random = nil
 		r.judge()
 	})
 	x.report.add(r)
@@ -199,6 +218,8 @@ func (x *explorer) newRun(ctx context.Context, s Schedule) *run {
 // options of an exploration.
 type options struct {
 	depth       int
+	random      int
+	seed        uint64
 	mayFail     bool
 	without     []Kind
 	schema      func(context.Context, data.DB) error
@@ -213,6 +234,10 @@ type Option func(*options)
 
 // Faults sets how many faults a schedule has at most: 0, 1 or 2, which is the default.
 func Faults(n int) Option { return func(o *options) { o.depth = n } }
+
+// Random runs n random schedules, of up to six faults each, instead of all with few. What was drawn is reported like any other
+// schedule; the same seed draws the same lots, though not always at the same places where branches run side by side.
+func Random(n int, seed uint64) Option { return func(o *options) { o.random, o.seed = n, seed } }
 
 // Without leaves kinds of faults out, such as those that a participant of yours is known not to survive.
 func Without(kinds ...Kind) Option {

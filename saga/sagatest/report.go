@@ -98,8 +98,19 @@ func kindsAt(faults []Fault, at string) (kinds []Kind) {
 func (r *run) diagram() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return strings.Join(r.lines, "\n")
+	lines := r.lines
+	if cut := len(lines) - diagramHead - diagramTail; cut > 1 { // of attempts that go on and on
+		left := fmt.Sprintf("%8s   … %d more lines", "", cut)
+		lines = slices.Concat(lines[:diagramHead], []string{left}, lines[len(lines)-diagramTail:])
+	}
+	return strings.Join(lines, "\n")
 }
+
+// How much of a long run a diagram shows.
+const (
+	diagramHead = 60
+	diagramTail = 15
+)
 
 // Bugs lists the names of what was found.
 func (r *Report) Bugs() []string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -42,7 +43,8 @@ type run struct {
 	front    *front
 	schedule Schedule
 	fired    []Fault
-	firedAt  int // places before the last fault
+	firedAt  int        // places before the last fault
+	random   *rand.Rand // instead of a schedule
 	lasting  map[string]Kind
 	counts   map[string]int
 	places   []place
@@ -110,7 +112,32 @@ func (r *run) takeLocked(at string) (kinds []Kind) {
 			r.noteLocked("  ⚡ %s", f)
 		}
 	}
+	if r.random != nil {
+		return r.drawLocked(at)
+	}
 	return kinds
+}
+
+// How random schedules are drawn: about one place in ten has a fault, and nobody survives an endless row of them.
+const (
+	randomRate = 0.1
+	randomMost = 6
+)
+
+// drawLocked draws lots for the place that the run came by last.
+func (r *run) drawLocked(at string) []Kind {
+	last := len(r.places) - 1
+	if last < 0 || r.places[last].at != at || len(r.fired) >= randomMost || r.random.Float64() >= randomRate {
+		return nil
+	}
+	kinds := r.places[last].kinds
+	f := Fault{kinds[r.random.IntN(len(kinds))], at}
+	if !r.opts.allows(f.Kind) || f.Kind == SignalEarly {
+		return nil
+	}
+	r.fired, r.schedule = append(r.fired, f), append(r.schedule, f)
+	r.noteLocked("  ⚡ %s", f)
+	return []Kind{f.Kind}
 }
 
 func (r *run) background(f func()) {

@@ -54,14 +54,9 @@ var engineMutants = []engineMutant{
 		"./saga/sagatest", "TestMemoryStore", "a_fenced_node_writes_nothing",
 	},
 	{
-		"1: appends are not fenced, in SQL", "saga/internal/sqlstore/append.go",
-		"return saga.ErrFenced", "return nil",
+		"1: appends are not fenced, in SQL", "saga/internal/sqlstore/careful.go",
+		"err == nil && epoch != l.Epoch {\n\t\treturn saga.ErrFenced", "err == nil && epoch != l.Epoch {\n\t\treturn nil",
 		"./saga/sagasqlite", "TestStore", "a_fenced_node_writes_nothing",
-	},
-	{
-		"an expired wait is found again and again", "saga/machine.go",
-		"ns.status = expired\n", "_ = expired\n",
-		"./saga/sagatest", "TestExploreSignals", "FAIL",
 	},
 }
 
@@ -77,6 +72,7 @@ func TestPlantedEngineBugsAreSeen(t *testing.T) {
 	if os.Getenv("MMF_TEST_MUTANTS") == "all" {
 		list = engineMutants
 	}
+	found := 0
 	for _, m := range list {
 		t.Run(m.id, func(t *testing.T) {
 			source, err := os.ReadFile(filepath.Join(root, m.file))
@@ -94,7 +90,8 @@ func TestPlantedEngineBugsAreSeen(t *testing.T) {
 			require.Error(t, err, "nothing turned red:\n%s", out)
 			require.Contains(t, string(out), "--- FAIL", "it does not build, or the test did not run:\n%s", out)
 			require.Contains(t, string(out), m.says)
+			found++
 		})
 	}
-	t.Logf("found %d of %d planted bugs", len(list), len(list))
+	t.Logf("found %d of %d planted bugs", found, len(list))
 }

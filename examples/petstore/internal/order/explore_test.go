@@ -28,7 +28,9 @@ func others(w *sagatest.World) (*sagakafka.Participant, error) {
 	return sagakafka.NewParticipant(sagakafka.ParticipantConfig{Name: "others", Write: w.Write}, w.OtherDB(),
 		sagakafka.On(platform.CommandReservePet, func(c saga.Ctx, _ data.Tx, cmd platform.ReservePet) (platform.PetReserved, error) {
 			return platform.PetReserved{PetID: cmd.PetID, Name: "Bubbles", PriceCents: 2500, Currency: "USD"}, pets.Do(c, c.Key())
-		}, func(c saga.Ctx, _ data.Tx, _ platform.ReservePet, _ platform.PetReserved) error { return pets.Undo(c, c.Key()) }),
+		}, func(c saga.Ctx, _ data.Tx, _ platform.ReservePet, _ platform.PetReserved) error {
+			return pets.Undo(c, c.Key())
+		}),
 		sagakafka.On(platform.CommandProcessPayment, func(c saga.Ctx, _ data.Tx, cmd platform.ProcessPayment) (platform.PaymentProcessed, error) {
 			if cmd.AmountCents != 2700 {
 				return platform.PaymentProcessed{}, fmt.Errorf("asked for %d cents", cmd.AmountCents)

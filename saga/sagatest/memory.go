@@ -28,7 +28,8 @@ func NewStore(db data.DB) saga.Store {
 		db = noDB{}
 	}
 	return &memory{
-		inner: db, writer: make(chan struct{}, 1), defs: map[string]string{}, nodes: map[string]*member{}, seen: map[string]time.Time{}, ids: map[saga.ID]saga.UID{},
+		inner: db, writer: make(chan struct{}, 1), defs: map[string]string{}, nodes: map[string]*member{},
+		seen: map[string]time.Time{}, ids: map[saga.ID]saga.UID{},
 		sagas: map[saga.UID]*kept{},
 	}
 }

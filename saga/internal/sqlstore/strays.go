@@ -68,7 +68,9 @@ func (s *Store) Strays(ctx context.Context, grace time.Duration, mark bool, limi
 	return marked, more, err
 }
 
-func (s *Store) markStrays(ctx context.Context, tx data.Tx, marked map[string]int, more *bool, since, now int64, grace time.Duration, limit int) error {
+func (s *Store) markStrays(
+	ctx context.Context, tx data.Tx, marked map[string]int, more *bool, since, now int64, grace time.Duration, limit int,
+) error {
 	rows, err := tx.Query(ctx, `select kind from saga_def where seen < $1`, since)
 	if err != nil {
 		return err

@@ -81,18 +81,18 @@ func TestTheFastestSettingIsUsed(t *testing.T) {
 	c := contenderNamed(t, "mmf-sqlite")
 	l := laboratory(t, c)
 	honest := c.open
-	c.setting, c.settings = "brakes", func(int) []int { return []int{9, 0, 3} }
-	c.open = func(ctx context.Context, dsn string, brakes int) (engine, error) {
-		e, err := honest(ctx, dsn, 0)
-		return slow{e, time.Duration(brakes) * 50 * time.Millisecond}, err
+	c.settings = func(int) []setting { return []setting{{writers: 9}, {writers: 1}, {writers: 3}} }
+	c.open = func(ctx context.Context, dsn string, s setting) (engine, error) {
+		e, err := honest(ctx, dsn, setting{})
+		return slow{e, time.Duration(s.writers) * 50 * time.Millisecond}, err
 	}
 	var out bytes.Buffer
 	r := &results{}
 	used, err := tune(t.Context(), l, c, 2, &out, r)
 	require.NoError(t, err)
-	require.Zero(t, used)
+	require.Equal(t, setting{writers: 1}, used)
 	require.Len(t, r.Tried, 3)
-	require.Equal(t, "settings: mmf-sqlite         in-flight=2    0 brakes\n", out.String())
+	require.Equal(t, "settings: mmf-sqlite         in-flight=2    1 writers\n", out.String())
 }
 
 type slow struct {

@@ -60,12 +60,12 @@ func verifyCeiling(ctx context.Context, dsn string, sagas int64) error {
 // ceilingRecords is the length of the journal of this saga: its start and one record per step, the last of which ends it.
 const ceilingRecords = 1 + int64(len(stepNames))
 
-func openCeiling(ctx context.Context, dsn string, writers int) (_ engine, err error) {
+func openCeiling(ctx context.Context, dsn string, s setting) (_ engine, err error) {
 	c := &ceiling{queue: make(chan *row, 2000)}
 	if c.model, err = runModel(ctx, dsn); err != nil {
 		return nil, err
 	}
-	for range writers {
+	for range s.writers {
 		conn, err := pgx.Connect(ctx, dsn)
 		if err != nil {
 			return nil, errors.Join(err, c.close(ctx))
@@ -78,7 +78,7 @@ func openCeiling(ctx context.Context, dsn string, writers int) (_ engine, err er
 
 // runModel runs one saga through MMF, takes its rows down and empties the tables.
 func runModel(ctx context.Context, dsn string) (m model, err error) {
-	mmf, err := openMMF(ctx, dsn, 0)
+	mmf, err := openMMF(ctx, dsn, setting{})
 	if err != nil {
 		return m, err
 	}

@@ -20,36 +20,36 @@ type dbosEngine struct {
 	own  *sql.DB // on SQLite
 }
 
-func openDBOS(ctx context.Context, dsn string, connections int) (engine, error) {
+func openDBOS(ctx context.Context, dsn string, s setting) (engine, error) {
 	u, err := url.Parse(dsn)
 	if err != nil {
 		return nil, err
 	}
 	q := u.Query()
-	q.Set("pool_max_conns", strconv.Itoa(connections))
+	q.Set("pool_max_conns", strconv.Itoa(s.connections))
 	u.RawQuery = q.Encode()
 	return launchDBOS(ctx, dbos.Config{DatabaseURL: u.String()}, nil)
 }
 
 // sqliteConnections are pool sizes to try; 8 is what DBOS takes by itself.
-func sqliteConnections(inFlight int) []int {
+func sqliteConnections(inFlight int) []setting {
 	if inFlight == 1 {
-		return []int{8}
+		return pools(8)
 	}
-	return []int{8, 2, 1}
+	return pools(8, 2, 1)
 }
 
 // openDBOSOnSQLite opens the file as DBOS does by itself, but for how far a commit must have got when it returns: FULL
 // survives a loss of power, as MMF's commits and PostgreSQL's do; NORMAL, what DBOS takes, survives the end of the process.
-func openDBOSOnSQLite(synchronous string) func(context.Context, string, int) (engine, error) {
-	return func(ctx context.Context, path string, connections int) (engine, error) {
+func openDBOSOnSQLite(synchronous string) func(context.Context, string, setting) (engine, error) {
+	return func(ctx context.Context, path string, s setting) (engine, error) {
 		db, err := sql.Open("sqlite", path+"?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)"+
 			"&_pragma=foreign_keys(ON)&_pragma=synchronous("+synchronous+")")
 		if err != nil {
 			return nil, err
 		}
-		db.SetMaxOpenConns(connections)
-		db.SetMaxIdleConns(connections)
+		db.SetMaxOpenConns(s.connections)
+		db.SetMaxIdleConns(s.connections)
 		return launchDBOS(ctx, dbos.Config{SQLiteSystemDB: db}, db)
 	}
 }

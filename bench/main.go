@@ -106,7 +106,7 @@ func rounds(ctx context.Context, l *lab, o options, chosen []contender, levels [
 		name  string
 		level int
 	}
-	used := map[key]int{}
+	used := map[key]setting{}
 	for round := range o.rounds {
 		for _, level := range levels {
 			for i := range chosen {
@@ -133,7 +133,7 @@ func rounds(ctx context.Context, l *lab, o options, chosen []contender, levels [
 				if ctx.Err() != nil {
 					return ctx.Err()
 				}
-				r.add(c.name, level, c.describe(t.used), f, err)
+				r.add(c.name, level, t.used.String(), f, err)
 				if err != nil {
 					fmt.Fprintf(out, "round %d: %-18s in-flight=%-4d FAILED: %v\n", round+1, c.name, level, err)
 					continue

@@ -15,7 +15,7 @@ import (
 type trial struct {
 	contender
 	inFlight int
-	used     int // its setting
+	used     setting
 	load     load
 	idle     time.Duration // how long to look at it doing nothing first; 0: not
 	profiles profiles

@@ -24,7 +24,7 @@ type mmfEngine struct {
 }
 
 // openMMF and openMMFOnSQLite do what a service's main does, with every setting left out.
-func openMMF(ctx context.Context, dsn string, _ int) (engine, error) {
+func openMMF(ctx context.Context, dsn string, _ setting) (engine, error) {
 	db, store, err := openPostgres(ctx, dsn)
 	if err != nil {
 		return nil, err
@@ -32,7 +32,7 @@ func openMMF(ctx context.Context, dsn string, _ int) (engine, error) {
 	return startMMF(ctx, db, store)
 }
 
-func openMMFOnSQLite(ctx context.Context, path string, _ int) (engine, error) {
+func openMMFOnSQLite(ctx context.Context, path string, _ setting) (engine, error) {
 	db, store, err := openSQLite(ctx, path)
 	if err != nil {
 		return nil, err

@@ -20,8 +20,8 @@ func openPool(ctx context.Context, dsn string, connections int) (*pgxpool.Pool, 
 	return pgxpool.NewWithConfig(ctx, cfg)
 }
 
-func openNaive(ctx context.Context, dsn string, connections int) (engine, error) {
-	pool, err := openPool(ctx, dsn, connections)
+func openNaive(ctx context.Context, dsn string, s setting) (engine, error) {
+	pool, err := openPool(ctx, dsn, s.connections)
 	if err != nil {
 		return nil, err
 	}

@@ -16,11 +16,25 @@ import (
 )
 
 // riverEngine runs the saga as a chain of jobs that carry the state. A job completes, and inserts its successor, in one
-// transaction; the last one tells the caller in memory. Fetching is set as quick as River allows.
+// transaction; the last one tells the caller in memory.
 type riverEngine struct {
 	pool    *pgxpool.Pool
 	client  *river.Client[pgx.Tx]
 	waiting sync.Map // saga id → chan order
+}
+
+// riverSettings: an idle client must fetch at once, so one saga at a time wants the shortest pause that River allows, or each
+// job waits for the next poll. With many in flight a longer one fetches more jobs at once.
+func riverSettings(inFlight int) []setting {
+	if inFlight == 1 {
+		return []setting{{connections: 10, cooldown: time.Millisecond}}
+	}
+	var all []setting
+	for _, s := range pools(20, 10, 40) {
+		s.cooldown = 20 * time.Millisecond
+		all = append(all, s)
+	}
+	return append(all, setting{connections: 20, cooldown: time.Millisecond}, setting{connections: 20, cooldown: 50 * time.Millisecond})
 }
 
 type chainArgs struct {
@@ -57,20 +71,20 @@ func (w *chainWorker) Work(ctx context.Context, job *river.Job[chainArgs]) error
 	return err
 }
 
-func openRiver(ctx context.Context, dsn string, connections int) (engine, error) {
-	pool, err := openPool(ctx, dsn, connections)
+func openRiver(ctx context.Context, dsn string, s setting) (engine, error) {
+	pool, err := openPool(ctx, dsn, s.connections)
 	if err != nil {
 		return nil, err
 	}
 	e := &riverEngine{pool: pool}
-	if err := e.start(ctx); err != nil {
+	if err := e.start(ctx, s.cooldown); err != nil {
 		pool.Close()
 		return nil, err
 	}
 	return e, nil
 }
 
-func (e *riverEngine) start(ctx context.Context) error {
+func (e *riverEngine) start(ctx context.Context, cooldown time.Duration) error {
 	driver := riverpgxv5.New(e.pool)
 	migrator, err := rivermigrate.New(driver, nil)
 	if err != nil {
@@ -84,7 +98,7 @@ func (e *riverEngine) start(ctx context.Context) error {
 		return err
 	}
 	e.client, err = river.NewClient(driver, &river.Config{
-		FetchCooldown: time.Millisecond, FetchPollInterval: time.Second, Workers: workers,
+		FetchCooldown: cooldown, FetchPollInterval: time.Second, Workers: workers,
 		Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 100}},
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 	})

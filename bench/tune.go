@@ -12,9 +12,9 @@ import (
 var tuning = load{warm: 400 * time.Millisecond, measure: 1200 * time.Millisecond}
 
 // tune tries the settings of a contender and returns the fastest, for that level. Settings that fail are out.
-func tune(ctx context.Context, l *lab, c contender, level int, out io.Writer, r *results) (int, error) {
+func tune(ctx context.Context, l *lab, c contender, level int, out io.Writer, r *results) (setting, error) {
 	if c.settings == nil {
-		return 0, nil
+		return setting{}, nil
 	}
 	settings := c.settings(level)
 	if len(settings) == 1 {
@@ -25,11 +25,11 @@ func tune(ctx context.Context, l *lab, c contender, level int, out io.Writer, r 
 	for _, s := range settings {
 		f, err := measure(ctx, l, trial{contender: c, inFlight: level, used: s, load: tuning})
 		if ctx.Err() != nil {
-			return 0, ctx.Err()
+			return setting{}, ctx.Err()
 		}
-		t := try{Name: c.name, Level: level, Setting: c.describe(s), PerSecond: f.PerSecond}
+		t := try{Name: c.name, Level: level, Setting: s.String(), PerSecond: f.PerSecond}
 		if err != nil {
-			failures = append(failures, fmt.Errorf("%s: %w", c.describe(s), err))
+			failures = append(failures, fmt.Errorf("%s: %w", s, err))
 			t.Failed = err.Error()
 		}
 		r.Tried = append(r.Tried, t)
@@ -38,23 +38,16 @@ func tune(ctx context.Context, l *lab, c contender, level int, out io.Writer, r 
 		}
 	}
 	if len(failures) == len(settings) {
-		return 0, errors.Join(failures...)
+		return setting{}, errors.Join(failures...)
 	}
-	fmt.Fprintf(out, "settings: %-18s in-flight=%-4d %s\n", c.name, level, c.describe(best))
+	fmt.Fprintf(out, "settings: %-18s in-flight=%-4d %s\n", c.name, level, best)
 	return best, nil
 }
 
-func (c contender) describe(setting int) string {
-	if c.setting == "" {
-		return ""
-	}
-	return fmt.Sprintf("%d %s", setting, c.setting)
-}
-
 // first is the setting that is used untried.
-func (c contender) first(level int) int {
+func (c contender) first(level int) setting {
 	if c.settings == nil {
-		return 0
+		return setting{}
 	}
 	return c.settings(level)[0]
 }

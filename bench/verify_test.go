@@ -31,8 +31,8 @@ func TestAnEngineThatForgetsASagaHasNoFigure(t *testing.T) {
 			c := contenderNamed(t, name)
 			l := laboratory(t, c)
 			honest := c.open
-			c.open = func(ctx context.Context, dsn string, setting int) (engine, error) {
-				e, err := honest(ctx, dsn, setting)
+			c.open = func(ctx context.Context, dsn string, s setting) (engine, error) {
+				e, err := honest(ctx, dsn, s)
 				return &forgetful{engine: e}, err
 			}
 			_, err := measure(t.Context(), l, trial{contender: c, inFlight: 1, used: c.first(1), load: load{measure: 500 * time.Millisecond}})
@@ -76,7 +76,7 @@ func TestAJournalWithAFaultHasNoFigure(t *testing.T) {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel()
 			path := t.TempDir() + "/bench.db"
-			e, err := openMMFOnSQLite(t.Context(), path, 0)
+			e, err := openMMFOnSQLite(t.Context(), path, setting{})
 			require.NoError(t, err)
 			for n := range int64(5) {
 				_, err := e.saga(t.Context(), order{ID: orderID(0, n), Cents: 4200})
@@ -105,13 +105,13 @@ func TestWhoStaysConnectedHasNoFigure(t *testing.T) {
 	l := laboratory(t, c)
 	honest := c.open
 	var left *pgx.Conn
-	c.open = func(ctx context.Context, dsn string, setting int) (engine, error) {
-		e, err1 := honest(ctx, dsn, setting)
+	c.open = func(ctx context.Context, dsn string, s setting) (engine, error) {
+		e, err1 := honest(ctx, dsn, s)
 		conn, err2 := pgx.Connect(ctx, dsn)
 		left = conn
 		return e, errors.Join(err1, err2)
 	}
-	_, err := measure(t.Context(), l, trial{contender: c, inFlight: 1, used: 2, load: load{measure: 100 * time.Millisecond}})
+	_, err := measure(t.Context(), l, trial{contender: c, inFlight: 1, used: setting{connections: 2}, load: load{measure: 100 * time.Millisecond}})
 	require.ErrorContains(t, err, "1 connections are still open")
 	_ = left.Close(context.WithoutCancel(t.Context())) // the server has closed it with the database
 }

@@ -6,16 +6,22 @@ import (
 	"sync/atomic"
 	"time"
 
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
 	"github.com/marty-framework/mmf/data"
 	"github.com/marty-framework/mmf/data/datapg"
 	"github.com/marty-framework/mmf/data/datasqlite"
+	"github.com/marty-framework/mmf/observability"
 	"github.com/marty-framework/mmf/saga"
+	"github.com/marty-framework/mmf/saga/sagaotel"
 	"github.com/marty-framework/mmf/saga/sagapg"
 	"github.com/marty-framework/mmf/saga/sagasqlite"
 )
 
 type mmfEngine struct {
 	db     data.DB
+	tel    *observability.Telemetry
 	engine *saga.Engine
 	def    *saga.Def[order]
 	stop   context.CancelFunc
@@ -76,9 +82,7 @@ func mmfStep(n int) saga.Node[order] {
 
 func startMMF(ctx context.Context, db data.DB, store saga.Store) (_ *mmfEngine, err error) {
 	m := &mmfEngine{db: db, ran: make(chan error, 1), def: placeOrder()}
-	// The hook is no measurement: a run in which the engine survived an error is not one to compare.
-	m.engine, err = saga.New(saga.Config{Hooks: saga.Hooks{Failed: func(_ context.Context, err error) { m.failed.Store(&err) }}}, store, m.def)
-	if err != nil {
+	if err := m.instrument(store); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -92,6 +96,23 @@ func startMMF(ctx context.Context, db data.DB, store saga.Store) (_ *mmfEngine, 
 	return m, nil
 }
 
+// instrument makes the engine with telemetry on, as it is by default: metrics, and a trace of every saga, which goes through
+// the batches to an exporter that sends nothing.
+func (m *mmfEngine) instrument(store saga.Store) (err error) {
+	m.tel, err = observability.New(observability.Config{Service: "bench", SpanExporters: []sdktrace.SpanExporter{tracetest.NewNoopExporter()}})
+	if err != nil {
+		return err
+	}
+	tel, err := sagaotel.New(sagaotel.Config{TracerProvider: m.tel.TracerProvider(), MeterProvider: m.tel.MeterProvider()})
+	if err != nil {
+		return err
+	}
+	// The hook is no measurement: a run in which the engine survived an error is not one to compare.
+	cfg := saga.Config{Hooks: saga.Hooks{Failed: func(_ context.Context, err error) { m.failed.Store(&err) }}}
+	m.engine, err = saga.New(tel.Instrument(cfg), store, m.def)
+	return err
+}
+
 func (m *mmfEngine) saga(ctx context.Context, o order) (order, error) {
 	run, err := m.def.Start(ctx, m.engine, saga.ID(o.ID), o)
 	if err != nil {
@@ -100,11 +121,11 @@ func (m *mmfEngine) saga(ctx context.Context, o order) (order, error) {
 	return run.Result(ctx)
 }
 
-func (m *mmfEngine) close(context.Context) error {
+func (m *mmfEngine) close(ctx context.Context) error {
 	m.stop()
 	err := <-m.ran
 	if failed := m.failed.Load(); failed != nil {
 		err = errors.Join(err, *failed)
 	}
-	return errors.Join(err, m.db.Close())
+	return errors.Join(err, m.db.Close(), m.tel.Shutdown(ctx))
 }

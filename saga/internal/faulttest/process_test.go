@@ -36,6 +36,7 @@ func launch(t *testing.T, s spec, prefix ...string) *process {
 	p := &process{t: t, name: s.Name, cmd: exec.Command(words[0], words[1:]...), out: &bytes.Buffer{}, done: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), workerEnv+"="+string(raw))
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a tracer before it dies with it
 	require.NoError(t, p.cmd.Start())
 	go func() {
 		p.err = p.cmd.Wait()
@@ -52,7 +53,7 @@ func (p *process) signal(s syscall.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.gone {
-		_ = p.cmd.Process.Signal(s)
+		_ = syscall.Kill(-p.cmd.Process.Pid, s)
 	}
 }
 

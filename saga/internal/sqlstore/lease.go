@@ -139,7 +139,7 @@ func (s *Store) bury(ctx context.Context, tx data.Tx, l saga.Lease) ([]member, e
 	if err != nil {
 		return nil, err
 	}
-	var alive, dead []member
+	var alive, dead, ahead []member
 	if err := collect(rows, func() error {
 		var m member
 		var kinds string
@@ -152,9 +152,17 @@ func (s *Store) bury(ctx context.Context, tx data.Tx, l saga.Lease) ([]member, e
 		} else {
 			alive = append(alive, m)
 		}
+		if m.at > now+m.ttl {
+			ahead = append(ahead, m)
+		}
 		return nil
 	}); err != nil {
 		return nil, err
+	}
+	for _, m := range ahead { // the clock was set back: who lives beats by the new time, and nobody lasts until the old one returns
+		if _, err := tx.Exec(ctx, `update saga_beat set at = $1 where node = $2 and at = $3`, now, m.node, m.at); err != nil {
+			return nil, err
+		}
 	}
 	for _, m := range dead {
 		if err := s.remove(ctx, tx, m.node); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -250,14 +251,20 @@ func (c *Command) invoke(ctx Ctx, tx data.Tx, state, result any) (any, error) {
 	return c.node.do(ctx, tx, state)
 }
 
-// invokeAround lets around call the function.
-func (c *Command) invokeAround(around func(Ctx, func(Ctx) error) error, ctx Ctx, tx data.Tx, state, result any) (r any, err error) {
+// invokeAround lets around call the function, also after it returned: that then counts for nothing.
+func (c *Command) invokeAround(around func(Ctx, func(Ctx) error) error, ctx Ctx, tx data.Tx, state, result any) (any, error) {
+	var mu sync.Mutex
+	var r any
 	carried := false
-	err = around(ctx, func(ctx Ctx) (err error) {
-		carried = true
-		r, err = c.invoke(ctx, tx, state, result)
+	err := around(ctx, func(ctx Ctx) error {
+		v, err := c.invoke(ctx, tx, state, result)
+		mu.Lock()
+		defer mu.Unlock()
+		r, carried = v, true
 		return err
 	})
+	mu.Lock()
+	defer mu.Unlock()
 	if err == nil && !carried {
 		err = errNotCarried
 	}

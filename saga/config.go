@@ -48,7 +48,8 @@ type Config struct {
 	Extract func(ctx context.Context, headers map[string]string) context.Context
 	// Around is called for every attempt of a step, in either direction, and calls attempt to carry it out: normally once,
 	// with its own Ctx or one whose Context was exchanged. What it returns is the outcome of the attempt; without an error the
-	// result is that of the last call. Test kits inject faults with it, tracers open spans. It must be safe for concurrent use.
+	// result is that of the last call; a call after Around returned counts for nothing. Test kits inject faults with it, tracers
+	// open spans. It must be safe for concurrent use.
 	Around func(c Ctx, attempt func(Ctx) error) error
 	// Hooks observe the engine; several sets of them are joined with [JoinHooks].
 	Hooks Hooks

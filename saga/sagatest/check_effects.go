@@ -6,6 +6,9 @@ import (
 	"github.com/marty-framework/mmf/saga"
 )
 
+// settled are the records that end a step in one direction: it is done, or a person said what it is to count as.
+var settled = []saga.RecordKind{saga.Done, saga.Resolved, saga.Skipped}
+
 // effectsAtMostOnce: each step, in each direction, changes a participant's state at most once.
 func (c *checker) effectsAtMostOnce() {
 	c.each(func(s *sagaHistory) {
@@ -52,7 +55,7 @@ func (c *checker) order() {
 		if s.model == nil {
 			return
 		}
-		done, touched := s.records(false, saga.Done), s.touched()
+		done, touched := s.records(false, settled...), s.touched()
 		for step, effects := range s.reach(false) {
 			for _, before := range s.model.before[step] {
 				if !s.model.steps[before].Carried() || s.model.maybe[before] && !touched[before] {
@@ -73,7 +76,7 @@ func (c *checker) reverseOrder() {
 		if s.model == nil {
 			return
 		}
-		undone, undos := s.records(true, saga.Done), s.reach(true)
+		undone, undos := s.records(true, settled...), s.reach(true)
 		for later := range undos {
 			for _, earlier := range s.model.before[later] {
 				if len(undos[earlier]) == 0 {
@@ -109,7 +112,8 @@ func (s *sagaHistory) touched() map[string]bool {
 			continue
 		}
 		switch j.Kind {
-		case saga.Done.String(), saga.Failed.String(), saga.Rejected.String(), saga.Unknown.String(), saga.Armed.String():
+		case saga.Done.String(), saga.Failed.String(), saga.Rejected.String(), saga.Unknown.String(), saga.Armed.String(), saga.Late.String(),
+			saga.Resolved.String():
 			out[j.Step] = true
 		}
 		for _, open := range j.Open {
@@ -130,8 +134,8 @@ func (c *checker) everythingThatMayHaveHappened() {
 		if s.model == nil || s.end() != string(saga.Compensated) {
 			return
 		}
-		undone := s.records(true, saga.Done)
-		may := s.records(false, saga.Done, saga.Unknown)
+		undone := s.records(true, settled...)
+		may := s.records(false, saga.Done, saga.Unknown, saga.Late)
 		effects := s.reach(false)
 		for step, info := range s.model.steps {
 			_, recorded := may[step]

@@ -13,7 +13,7 @@ func (c *checker) terminalIsFinal() {
 	c.each(func(s *sagaHistory) {
 		var end *JournalEntry
 		for i, j := range s.journal {
-			if end != nil {
+			if end != nil && j.Kind != saga.Refused.String() { // what was asked too late is audited
 				c.fail(s.id, j.Step, "record %d (%s) follows the end of the saga", j.Seq, j.Kind)
 				return
 			}
@@ -208,7 +208,7 @@ func (c *checker) everythingEnds() {
 		}
 		last := s.journal[len(s.journal)-1]
 		switch last.Kind {
-		case saga.Parked.String(), saga.Armed.String(), saga.Signalled.String():
+		case saga.Parked.String(), saga.Paused.String(), saga.Armed.String(), saga.Signalled.String():
 			return
 		}
 		c.fail(s.id, last.Step, "has not ended; its last record is %d (%s)", last.Seq, last.Kind)

@@ -86,7 +86,7 @@ type explorer struct {
 func newExplorer[S any](t *testing.T, input S, setup Setup[S], opts []Option) *explorer {
 	t.Helper()
 	x := &explorer{
-		t: t, opts: &options{depth: 2, signals: map[string]func(context.Context, *saga.Engine) error{}}, tried: map[string]bool{},
+		t: t, opts: &options{depth: 2, most: 20_000, signals: map[string]func(context.Context, *saga.Engine) error{}}, tried: map[string]bool{},
 		report: &Report{Fired: map[Kind]int{}, Undos: map[string]*UndoAudit{}, seen: map[string]bool{}},
 	}
 	for _, o := range opts {
@@ -138,7 +138,7 @@ func (x *explorer) search() {
 	if len(x.report.Findings) > 0 || x.opts.depth < 2 {
 		return // the shortest schedules first: with these mended, the rest is worth its time
 	}
-	for _, s := range pairs {
+	for i, s := range pairs {
 		if key := x.key(s); !x.tried[key] {
 			x.tried[key] = true
 			x.exec(s)
@@ -147,6 +147,23 @@ func (x *explorer) search() {
 		}
 		if len(x.report.Findings) >= maxFindings {
 			return
+		}
+		if x.report.Schedules >= x.opts.most {
+			x.report.Cut = len(pairs) - i - 1
+			return
+		}
+	}
+	x.auditUndos(base)
+}
+
+// auditUndos finds compensations that no fault ever reached, although their step ran.
+func (x *explorer) auditUndos(base *run) {
+	for _, a := range base.attempts {
+		if u := x.report.Undos[a.step]; u != nil && u.Reached == 0 && len(x.opts.without) == 0 {
+			x.report.Findings = append(x.report.Findings, Found{Finding: Finding{
+				Bug: "undo-never-reached", Property: "SAFE-6", Step: a.step, Detail: "no fault leads to its compensation: it is dead, or untested",
+			}})
+			delete(x.report.Undos, a.step)
 		}
 	}
 }
@@ -219,6 +236,7 @@ func (x *explorer) newRun(ctx context.Context, s Schedule) *run {
 type options struct {
 	depth       int
 	random      int
+	most        int
 	seed        uint64
 	mayFail     bool
 	without     []Kind
@@ -234,6 +252,9 @@ type Option func(*options)
 
 // Faults sets how many faults a schedule has at most: 0, 1 or 2, which is the default.
 func Faults(n int) Option { return func(o *options) { o.depth = n } }
+
+// Most bounds the number of schedules. Default 20,000, which is a minute or so; the report says what was left out.
+func Most(n int) Option { return func(o *options) { o.most = n } }
 
 // Random runs n random schedules, of up to six faults each, instead of all with few. What was drawn is reported like any other
 // schedule; the same seed draws the same lots, though not always at the same places where branches run side by side.

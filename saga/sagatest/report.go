@@ -15,6 +15,7 @@ type Report struct {
 	Saga      string
 	Schedules int
 	Reduced   int          // schedules left out because they only differ in the order of independent faults
+	Cut       int          // schedules left out because of [Most]
 	Fired     map[Kind]int // faults that were made
 	Findings  []Found      // the shortest schedule for each bug, the shortest of all first
 	Undos     map[string]*UndoAudit
@@ -139,6 +140,9 @@ func (r *Report) String() string {
 		float64(r.Schedules)/max(r.Elapsed.Seconds(), 1e-9))
 	if r.Reduced > 0 {
 		fmt.Fprintf(&b, ", %d left out because they differ only in order", r.Reduced)
+	}
+	if r.Cut > 0 {
+		fmt.Fprintf(&b, "; %d MORE PAIRS WERE NOT TRIED, see Most", r.Cut)
 	}
 	ends := make([]string, 0, len(r.Outcomes))
 	for _, o := range slices.Sorted(maps.Keys(r.Outcomes)) {

@@ -263,6 +263,20 @@ func (r *run) carryOut(c saga.Ctx, who caller, kinds []Kind, again bool, attempt
 	return attempt(c)
 }
 
+// undoneLocked tells those who wait for it that a step was taken back; after a late completion that happens again.
+func (r *run) undoneLocked(step string) {
+	ch := r.undone[step]
+	if ch == nil {
+		ch = make(chan struct{})
+		r.undone[step] = ch
+	}
+	select {
+	case <-ch:
+	default:
+		close(ch)
+	}
+}
+
 func (r *run) undoneChan(step string) chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -314,10 +328,7 @@ func (r *run) durable(w saga.Write) {
 			r.parked = ""
 		case saga.Done:
 			if rec.Undo {
-				if ch := r.undone[rec.Node]; ch == nil {
-					r.undone[rec.Node] = make(chan struct{})
-				}
-				close(r.undone[rec.Node])
+				r.undoneLocked(rec.Node)
 			}
 		case saga.Armed:
 			if n := r.nodes[rec.Node]; n.Signal != "" {

@@ -2,6 +2,7 @@ package sagatest
 
 import (
 	"context"
+	"database/sql"
 	"sync/atomic"
 	"testing"
 
@@ -30,6 +31,14 @@ func (d Trips) MaxRoundTrips(t testing.TB, n int64, do func()) {
 	if cost := d.Count() - before; cost > n {
 		t.Errorf("sagatest: it cost %d round trips, at most %d are allowed", cost, n)
 	}
+}
+
+// SQLDB passes on what migrations need; they are not counted. It is nil when the database has none.
+func (d Trips) SQLDB() *sql.DB {
+	if s, ok := d.DB.(interface{ SQLDB() *sql.DB }); ok {
+		return s.SQLDB()
+	}
+	return nil
 }
 
 // Exec counts one trip.

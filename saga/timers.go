@@ -28,6 +28,7 @@ type timers struct {
 	filling bool
 	noted   []Timer // while filling: what the reply may not show
 	kick    chan struct{}
+	longest time.Duration // without a look
 }
 
 type sleeper struct {
@@ -37,7 +38,9 @@ type sleeper struct {
 	pos  int
 }
 
-func newTimers() *timers { return &timers{at: map[UID]*sleeper{}, kick: make(chan struct{}, 1)} }
+func newTimers() *timers {
+	return &timers{at: map[UID]*sleeper{}, kick: make(chan struct{}, 1), longest: time.Second}
+}
 
 // note remembers that a saga fell asleep, once that is durable.
 func (t *timers) note(uid UID, lane int64, due time.Time) {
@@ -146,7 +149,7 @@ func (t *timers) fill(page []Timer, err error) {
 	t.noted = nil
 }
 
-// pop returns the next saga that is due, or how long to wait for one, at most a second.
+// pop returns the next saga that is due, or how long to wait before the next look.
 func (t *timers) pop(now time.Time) (s *sleeper, wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -154,10 +157,10 @@ func (t *timers) pop(now time.Time) (s *sleeper, wait time.Duration) {
 		return nil, 0
 	}
 	if len(t.heap) == 0 {
-		return nil, time.Second
+		return nil, t.longest
 	}
 	if wait := t.heap[0].due.Sub(now); wait > 0 {
-		return nil, min(wait, time.Second)
+		return nil, min(wait, t.longest)
 	}
 	s = heap.Pop(&t.heap).(*sleeper)
 	delete(t.at, s.uid)

@@ -70,6 +70,7 @@ func (e *Engine) incarnate(ctx context.Context) error {
 		setbacks: map[UID]setback{}, attempts: map[*attempt]struct{}{}, beatAt: sent, timers: newTimers(), claimNow: make(chan struct{}, 1),
 		backlog: backlog{after: map[int64]UID{}, found: map[string]int{}, kick: make(chan struct{}, 1)},
 	}
+	w.timers.longest = max(w.timers.longest, e.cfg.Poll)
 	w.writer = newWriter(w)
 
 	var loops sync.WaitGroup

@@ -3,6 +3,7 @@ package sagatest
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -138,6 +139,7 @@ func (x *explorer) search() {
 	if len(x.report.Findings) > 0 || x.opts.depth < 2 {
 		return // the shortest schedules first: with these mended, the rest is worth its time
 	}
+	last := math.MaxInt
 	for i, s := range pairs {
 		if key := x.key(s); !x.tried[key] {
 			x.tried[key] = true
@@ -145,8 +147,11 @@ func (x *explorer) search() {
 		} else {
 			x.report.Reduced++
 		}
-		if len(x.report.Findings) >= maxFindings {
+		if x.report.Schedules >= last {
 			return
+		}
+		if len(x.report.Findings) > 0 && last == math.MaxInt {
+			last = x.report.Schedules + afterFinding
 		}
 		if x.report.Schedules >= x.opts.most {
 			x.report.Cut = len(pairs) - i - 1
@@ -180,8 +185,8 @@ func (x *explorer) draw() {
 	x.rng = nil
 }
 
-// maxFindings ends the search: more than a handful is noise.
-const maxFindings = 20
+// afterFinding is how many more pairs are tried once one has shown a bug: enough to see related ones.
+const afterFinding = 200
 
 // key is the same for schedules that differ only in the order of their faults.
 func (x *explorer) key(s Schedule) string {

@@ -40,7 +40,10 @@ func TestRoundTripsAreCounted(t *testing.T) {
 	running, stop := context.WithCancel(ctx)
 	stopped := make(chan error, 1)
 	go func() { stopped <- engine.Run(running) }()
-	defer func() { stop(); <-stopped }()
+	defer func() {
+		stop()
+		require.NoError(t, <-stopped)
+	}()
 	require.Eventually(t, engine.Running, time.Minute, time.Millisecond)
 	one := func(id saga.ID) {
 		run, err := def.Start(ctx, engine, id, order{})

@@ -37,6 +37,7 @@ type shape struct {
 	err         error
 	fingerprint string
 	decodeState func([]byte) (any, error)
+	attributes  func(state any) map[string]string
 	flat        bool // a copy of the state shares no memory with it
 }
 

@@ -70,7 +70,7 @@ func (e *Engine) Fork(ctx context.Context, source, id ID, step string, by By) er
 		}
 	}
 	if errors.Is(err, ErrForked) {
-		return &ForkError{Source: source, Step: step, Reasons: []string{"its effects were taken over by an earlier fork; fork that one"}, cause: ErrForked}
+		return &ForkError{source, step, []string{"its effects were taken over by an earlier fork; fork that one"}, ErrForked}
 	}
 	if err != nil {
 		return fmt.Errorf("saga: fork of %q as %q: %w", source, id, err)

@@ -230,7 +230,7 @@ func (a *activation) takeHeld(r *attemptResult) (records []Record, instead bool)
 // takeLateResult takes the end of an attempt in that was given up before. Its success is the step's, if the step has no
 // outcome yet, because all attempts bear one key. Once the step was given up as unknown it is recorded, and undone.
 func (a *activation) takeLateResult(r *attemptResult) []Record {
-	if r.undo || r.void || r.err != nil {
+	if r.undo || r.err != nil || !r.flight.begun.Load() {
 		return nil // covered by its repetition or by the undo
 	}
 	n := a.m.all[r.node.id]
@@ -352,7 +352,7 @@ func (a *activation) takePoisoned(m Mail, p *poisonError) []Record {
 // tooLate tells about what meets a saga that has ended.
 func (a *activation) tooLate(events []event) {
 	for _, ev := range events {
-		if r := ev.result; ev.kind == evResult && !r.undo && !r.void && r.err == nil {
+		if r := ev.result; ev.kind == evResult && !r.undo && r.err == nil && r.flight.begun.Load() {
 			a.w.e.fail(a.w.ctx, fmt.Errorf("saga: %s: step %q succeeded after it had been given up and the saga had ended: its effect may stand",
 				a.ref.ID, r.node.name))
 		}

@@ -109,9 +109,14 @@ func (d *Def[S]) firstWrite(ctx context.Context, e *Engine, id ID, input S) (Wri
 	if err != nil {
 		return Write{}, fmt.Errorf("saga: start %q: input of type %T does not decode again: %w", id, input, err)
 	}
+	attributes, err := d.attributesOf(input)
+	if err != nil {
+		return Write{}, fmt.Errorf("saga: start %q: %w", id, err)
+	}
 	sum := sha256.Sum256(raw)
 	return Write{
-		Ref: Ref{UID: UID(uuidv7.New()), ID: id, Kind: d.kind(), InputHash: hex.EncodeToString(sum[:16])}, New: true,
+		Attributes: attributes,
+		Ref:        Ref{UID: UID(uuidv7.New()), ID: id, Kind: d.kind(), InputHash: hex.EncodeToString(sum[:16])}, New: true,
 		Records: []Record{{Seq: 1, Kind: Started, At: time.Now(), Payload: raw, Meta: e.metaOf(ctx), value: state}},
 	}, nil
 }

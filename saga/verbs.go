@@ -130,6 +130,11 @@ const (
 	StateCompensating State = "compensating"
 	StateParked       State = "parked"
 	StatePaused       State = "paused"
+	// StateWaiting is that of a saga that sleeps until a signal, a time, or its next attempt; only searches tell it from running.
+	StateWaiting State = "waiting"
+	// StateLive and StateEnded are for a [Filter]: any state of a saga that has not ended, or that has.
+	StateLive  State = "live"
+	StateEnded State = "ended"
 	// StateUnreadable is that of a saga whose journal this program cannot read; see [ErrUnreadable].
 	StateUnreadable State = "unreadable"
 )

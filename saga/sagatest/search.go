@@ -81,7 +81,8 @@ func (f *fixture) searchesByID() {
 	for i, id := range []string{"a", "order", "order-1", "order-10", "order-2", "Order-1", "orderé", "orderz", "p"} {
 		f.append(l, f.newSaga(id, lanes[i%len(lanes)]))
 	}
-	require.Equal(f, []string{"order", "order-1", "order-10", "order-2", "orderz", "orderé"}, f.search(saga.SearchQuery{From: saga.FromIDs, Prefix: "order"}))
+	require.Equal(f, []string{"order", "order-1", "order-10", "order-2", "orderz", "orderé"},
+		f.search(saga.SearchQuery{From: saga.FromIDs, Prefix: "order"}))
 	require.Equal(f, []string{"order-1", "order-10", "order-2"}, f.search(saga.SearchQuery{From: saga.FromIDs, Prefix: "order-"}))
 	require.Contains(f, f.search(saga.SearchQuery{From: saga.FromIDs, Prefix: "orderé"}), "orderé")
 	require.Empty(f, f.search(saga.SearchQuery{From: saga.FromIDs, Prefix: "zebra"}))

@@ -32,7 +32,7 @@ const (
 	LateEffect Kind = "late-effect"
 	// LateAfterUndo lets every attempt time out; the effect of the first comes when the step has been taken back.
 	LateAfterUndo Kind = "late-after-undo"
-	// Duplicate delivers the attempt twice.
+	// Twice delivers the attempt twice, under the same key.
 	Twice Kind = "twice"
 	// Slow lets a step of a parallel group take longer than its siblings.
 	Slow Kind = "slow"
@@ -49,8 +49,7 @@ const (
 	// Cancel asks for compensation when the record is written.
 	Cancel Kind = "cancel"
 
-	// EventTwice delivers a message twice, SlowEvent after it was sent again, LateEvent after the step was given up. Redeliver
-	// delivers it again because the consumer crashed behind its effect.
+	// EventTwice delivers a message twice, SlowEvent after it was sent again, LateEvent after the step was given up.
 	EventTwice Kind = "event-twice"
 	SlowEvent  Kind = "event-slow"
 	LateEvent  Kind = "event-late"

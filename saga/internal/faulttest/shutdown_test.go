@@ -219,13 +219,14 @@ func TestExhaustedPool(t *testing.T) {
 	defer func() { require.NoError(t, db.Close()) }()
 	type nap struct{ N int }
 	long := saga.TxStep("hold", func(c saga.Ctx, tx data.Tx, n nap) (saga.None, error) {
-		_, err := tx.Exec(c, `insert into booked (saga, amount) select $1, 1 from pg_sleep(0.15)`, string(c.SagaID()))
+		_, err := tx.Exec(c, `insert into booked (saga, amount) select $1, 1 from pg_sleep(0.4)`, string(c.SagaID()))
 		return saga.None{}, err
 	}).Retry(patient).Timeout(time.Minute)
 	def := saga.Define("naps", 1, long)
 	var mu sync.Mutex
 	fenced, failed := 0, []error{}
-	cfg := saga.Config{TTL: time.Second, Poll: 10 * time.Millisecond, TxConcurrency: 50}
+	// A beat that waited for its turn among the steps would come after 10 s.
+	cfg := saga.Config{TTL: 4 * time.Second, Poll: 10 * time.Millisecond, TxConcurrency: 50}
 	cfg.Hooks.Fenced = func(context.Context, saga.NodeEvent) { mu.Lock(); fenced++; mu.Unlock() }
 	cfg.Hooks.Failed = func(_ context.Context, err error) { mu.Lock(); failed = append(failed, err); mu.Unlock() }
 	e, err := saga.New(cfg, store, def)

@@ -120,8 +120,12 @@ var skew = func() int64 {
 		sp := r.spec(sagas[20*i : 20*(i+1)]...)
 		procs = append(procs, launch(t, sp, "env", "MMF_FAULT_SKEW="+skew, exe, "--"))
 	}
-	for _, p := range procs {
+	for i, p := range procs {
 		p.finish()
+		e := r.ledger.wait("the clock of "+p.name, func(e event) bool { return e.Worker == p.name && e.Ev == "ready" })
+		at, err := time.Parse(time.RFC3339, e.Text)
+		require.NoError(t, err)
+		require.InDelta(t, []float64{1, -1, 0}[i], time.Until(at).Hours(), 0.5, "the fault is there")
 	}
 	r.quiet()
 	r.check(sagas)

@@ -142,7 +142,7 @@ func work(raw string) error {
 	for !e.Running() && running.Err() == nil {
 		time.Sleep(time.Millisecond)
 	}
-	tell("ready", "", fmt.Sprint(os.Getpid()))
+	tell("ready", "", time.Now().UTC().Format(time.RFC3339)) // as its clock says
 	var all sync.WaitGroup
 	gate := make(chan struct{}, 50)
 	for _, one := range s.Starts {

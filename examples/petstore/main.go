@@ -3,6 +3,7 @@
 //	petstore              the whole shop in one process, without any server beside it
 //	petstore serve -h     other ways to run it: some services only, on Postgres, Kafka and Redis, with data that stays
 //	petstore demo saga    purchases that succeed, fail, hang and crash, with every claim checked
+//	petstore saga list    the purchases under way, and verbs for those that are stuck
 //	petstore token        a user's token, for curl
 //	petstore routes       what each route demands of its caller
 package main
@@ -30,6 +31,7 @@ func commands() []command {
 	return []command{
 		{"serve", "run the shop (the default)", serve},
 		{"demo", "tell a story with a shop of its own, and prove it: petstore demo saga", showDemo},
+		{"saga", "look into sagas and help those that are stuck: petstore saga list", sagas},
 		{"token", "print a user's token from a running shop", token},
 		{"routes", "print what each route demands of its caller", routes},
 	}

@@ -172,7 +172,7 @@ func TestOrderAPIRefuses(t *testing.T) {
 	}
 	resp, _ := call(t, h, "alice", "POST", "/api/v1/sagas/ord-x/retry", `{}`)
 	require.Equal(t, 403, resp.StatusCode)
-	resp, _ = call(t, h, "admin", "POST", "/api/v1/sagas/ord-x/retry", `{}`)
+	resp, _ = call(t, h, "admin", "POST", "/api/v1/sagas/ord-x/retry", `{"reason":"curious"}`)
 	require.Equal(t, 404, resp.StatusCode)
 }
 

@@ -45,8 +45,17 @@ func Routes(orders *app.Orders) []service.Route {
 			Policy: known, Limit: "600/min burst 100", Timeout: 2 * time.Second, Handler: service.JSON(h.saga),
 		},
 		{
-			Pattern: "POST /api/v1/sagas/{id}/retry", Operation: "retry-saga", Summary: "Give a parked saga a fresh budget",
-			Policy: admins, Limit: "60/min", Timeout: 5 * time.Second, MaxBody: 4 << 10, Handler: service.JSON(h.retry),
+			Pattern: "GET /api/v1/sagas", Operation: "list-sagas", Summary: "Find sagas: status, type, olderThan, attr, prefix",
+			Policy: admins, Limit: "600/min burst 100", Timeout: 5 * time.Second, Handler: service.JSON(h.sagas),
+		},
+		{
+			Pattern: "POST /api/v1/sagas", Operation: "change-sagas", Summary: "Do something to all sagas that are found",
+			Policy: admins, Limit: "60/min", Timeout: 30 * time.Second, MaxBody: 64 << 10, Handler: service.JSON(h.changeAll),
+		},
+		{
+			Pattern: "POST /api/v1/sagas/{id}/{verb}", Operation: "change-saga",
+			Summary: "retry, pause, resume, skip, resolve, reject, cancel, terminate or fork a saga",
+			Policy:  admins, Limit: "60/min", Timeout: 5 * time.Second, MaxBody: 64 << 10, Handler: service.JSON(h.change),
 		},
 	}
 }
@@ -111,20 +120,15 @@ func (h handlers) cancel(ctx context.Context, in changeSaga) (service.Response[O
 }
 
 func (h handlers) saga(ctx context.Context, in orderByID) (Saga, error) {
+	if viewer(ctx).Admin {
+		return h.dossier(ctx, in.ID)
+	}
 	_, status, err := h.orders.Order(ctx, viewer(ctx), in.ID)
 	if err != nil {
 		return Saga{}, problem(err)
 	}
 	records, err := h.orders.Engine.History(ctx, saga.ID(in.ID))
 	return viewSaga(status, records), problem(err)
-}
-
-func (h handlers) retry(ctx context.Context, in changeSaga) (service.Response[Saga], error) {
-	if err := h.orders.Engine.Retry(ctx, saga.ID(in.ID), viewer(ctx).CustomerID, in.Reason); err != nil {
-		return service.Response[Saga]{}, problem(err)
-	}
-	status, err := h.orders.Engine.Status(ctx, saga.ID(in.ID))
-	return service.Response[Saga]{Status: http.StatusAccepted, Body: viewSaga(status, nil)}, problem(err)
 }
 
 func viewer(ctx context.Context) app.Viewer {
@@ -134,6 +138,9 @@ func viewer(ctx context.Context) app.Viewer {
 
 // problem says what each refusal means to the caller. What is not in the table is for the shell's own.
 func problem(err error) error {
+	if p := refusal(err); p != nil {
+		return p
+	}
 	if errors.Is(err, app.ErrClosed) {
 		closed := service.NewProblem(http.StatusServiceUnavailable, "The shop takes no payments at the moment. Send the same order again later.")
 		closed.Retryable, closed.RetryAfter = true, 30*time.Second

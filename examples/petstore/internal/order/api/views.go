@@ -74,6 +74,17 @@ type Saga struct {
 	saga.Status
 
 	Journal []Record `json:"journal"`
+	Dossier *Dossier `json:"dossier,omitempty"` // for admins
+}
+
+// Dossier is what else is known about a saga.
+type Dossier struct {
+	Attributes map[string]string `json:"attributes,omitempty"`
+	ForkOf     saga.ID           `json:"fork_of,omitempty"`
+	Forks      []saga.ID         `json:"forks,omitempty"`
+	Timers     []saga.StepTimer  `json:"timers,omitempty"`
+	Mail       []saga.Waiting    `json:"mail,omitempty"`
+	Mermaid    string            `json:"mermaid,omitempty"`
 }
 
 // Record is one entry of a saga's journal.

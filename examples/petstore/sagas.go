@@ -125,7 +125,8 @@ func (c *sagaCall) list(ctx context.Context, do caller, out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "ID\tSAGA\tSTATE\tSTEP\tAGE\tATTRIBUTES\tREASON")
 	for _, s := range page.Sagas {
-		fmt.Fprintf(w, "%s\t%s@%d\t%s\t%s\t%s\t%s\t%s\n", s.ID, s.Saga, s.Version, s.State, or(s.Step, "-"), age(s.Started), attributes(s.Attributes), short(s.Reason))
+		fmt.Fprintf(w, "%s\t%s@%d\t%s\t%s\t%s\t%s\t%s\n", s.ID, s.Saga, s.Version, s.State, or(s.Step, "-"),
+			age(s.Started), attributes(s.Attributes), short(s.Reason))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -176,7 +177,8 @@ func (c *sagaCall) bulk(ctx context.Context, do caller, out io.Writer) error {
 	if c.dryRun {
 		applied = "would apply"
 	}
-	fmt.Fprintf(out, "%s: %d found, %s to %d, %d refused, %d pending, %d failed\n", c.verb, r.Matched, applied, r.Applied, r.Refused, r.Pending, r.Failed)
+	fmt.Fprintf(out, "%s: %d found, %s to %d, %d refused, %d pending, %d failed\n",
+		c.verb, r.Matched, applied, r.Applied, r.Refused, r.Pending, r.Failed)
 	for _, f := range r.Failures {
 		fmt.Fprintf(out, "  %s  %s\n", f.ID, f.Why)
 	}

@@ -92,6 +92,7 @@ func (w *worker) releaseClosed() error {
 	if err := w.e.store.Release(ctx, w.lease, free); err != nil {
 		return err // they stay closing and are released at the next try
 	}
+	w.e.calls.say(wordClaim)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, id := range free {

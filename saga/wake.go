@@ -206,6 +206,7 @@ func (w *worker) listen() {
 		err := to.Listen(w.ctx, func() {
 			w.e.calls.say(w.ears.ping())
 			w.hint() // for what was said meanwhile
+			w.claimSoon()
 		}, w.hears)
 		w.ears.deaf()
 		w.hint()
@@ -223,16 +224,21 @@ func (w *worker) listen() {
 	}
 }
 
+// claimSoon makes the worker look at once for lanes to take or to give.
+func (w *worker) claimSoon() {
+	select {
+	case w.claimNow <- struct{}{}:
+	default:
+	}
+}
+
 // hears takes a message in.
 func (w *worker) hears(message string) {
 	for word := range strings.FieldsSeq(message) {
 		kind, rest := word[:1], word[1:]
 		switch kind {
 		case wordClaim:
-			select {
-			case w.claimNow <- struct{}{}:
-			default:
-			}
+			w.claimSoon()
 		case wordMail:
 			if lane, err := strconv.ParseInt(rest, 10, 64); err == nil && (lane == 0 || w.open(lane)) {
 				w.hint()

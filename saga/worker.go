@@ -84,6 +84,7 @@ func (e *Engine) incarnate(ctx context.Context) error {
 	loops.Go(w.recoverLoop)
 	loops.Go(w.timerLoop)
 	loops.Go(w.listen)
+	e.calls.say(wordClaim) // others have lanes to spare now
 
 	select {
 	case <-ctx.Done():

@@ -18,8 +18,9 @@ type Config struct {
 	// TTL is how long a node that stopped answering keeps its sagas, in database time. Default 10 s, at least 1 s. A node
 	// beats every fifth of it, starts nothing after half of it without a confirmed beat, and drops its sagas after all of it.
 	TTL time.Duration
-	// Poll is how often the engine looks for mail and due timers of its own. Default 100 ms. Mail and timers that arise in
-	// this process are noticed at once.
+	// Poll is how often the engine looks for mail that nobody told it of. Default 100 ms. What arises in this process is
+	// noticed at once, and so is what other processes leave when the store lets them call each other; then the engine looks
+	// only every twentieth Poll.
 	Poll time.Duration
 	// Concurrency is how many step attempts run at once in this process. Default 1,024.
 	Concurrency int

@@ -121,3 +121,36 @@ func TestDeafNodesPoll(t *testing.T) {
 		require.NoError(t, err)
 	}
 }
+
+// Nobody polls for timers: what is due first is in memory, and the log tells how late it fires. LIVE-7.
+func TestTimersAreOnTime(t *testing.T) {
+	t.Parallel()
+	stores(t, func(t *testing.T, store func() saga.Store) {
+		type nap struct{ Millis int }
+		woke := make(chan int, 50)
+		def := saga.Define("nap", 1,
+			saga.Sleep("nap", func(n nap) time.Duration { return time.Duration(n.Millis) * time.Millisecond }),
+			saga.Step("rise", func(_ saga.Ctx, n nap) (int, error) { woke <- n.Millis; return 0, nil }))
+		e, _ := engine(t, saga.Config{Poll: time.Hour}, store(), def)
+		require.Eventually(t, e.Running, 10*time.Second, time.Millisecond)
+		began := map[int]time.Time{}
+		for n := range cap(woke) {
+			millis := 5100 + 10*((n*37)%cap(woke)) // longer than a saga that waits stays in memory
+			began[millis] = time.Now()
+			_, err := def.Start(within(t), e, saga.ID(fmt.Sprint(millis)), nap{millis})
+			require.NoError(t, err)
+		}
+		var late []time.Duration
+		for range cap(woke) {
+			select {
+			case millis := <-woke:
+				late = append(late, time.Since(began[millis])-time.Duration(millis)*time.Millisecond)
+			case <-within(t).Done():
+				t.Fatal("somebody sleeps on")
+			}
+		}
+		slices.Sort(late)
+		require.GreaterOrEqual(t, late[0], -50*time.Millisecond, "never before its time, but for the precision of clocks")
+		t.Logf("lateness, from before the start: median %s, worst %s", late[len(late)/2], late[len(late)-1])
+	})
+}

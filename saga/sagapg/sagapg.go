@@ -5,7 +5,12 @@
 //	store, err := sagapg.New(ctx, db)
 //	engine, err := saga.New(saga.Config{}, store, PlaceOrder(shop))
 //
-// The journal is insert-only. Leases use the database's clock, so clocks of nodes may differ. Any number of processes may
+// Beside the pool of db a process that runs an engine opens up to six connections of its own, on which it beats, writes
+// and listens, so that steps that use the whole pool cannot starve it. Through a pooler in transaction mode nothing is heard
+// from other processes; the engine notices and polls.
+//
+// The journal is insert-only, and partitioned by the time of a saga's start; [saga.Retention] drops what is old. Leases use
+// the database's clock, so clocks of nodes may differ. Any number of processes may
 // share the database; each owns a share of the sagas. What it does not do: replicate. With asynchronous replication a
 // promoted standby may lack acknowledged records; steps then run again under the same keys.
 package sagapg

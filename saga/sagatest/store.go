@@ -46,6 +46,7 @@ func ExerciseStore(t *testing.T, open func(t *testing.T) saga.Store) {
 		{"the end of a damaged journal", (*fixture).endOfADamagedJournal},
 		{"many writers at once", (*fixture).manyWriters},
 		{"what is old and ended is forgotten", (*fixture).forgetsTheOld},
+		{"calls are heard", (*fixture).callsAreHeard},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

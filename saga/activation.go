@@ -241,7 +241,7 @@ func (a *activation) begin(b *birth) bool {
 // memory.
 func (a *activation) work(events []event) (leave bool) {
 	defer func() {
-		if p := recover(); p != nil { // a condition or a wait of the user's panicked
+		if p := recover(); p != nil {
 			leave = a.failed(&poisonError{"", fmt.Errorf("a function of the definition panicked: %v\n%s", p, debug.Stack())})
 		}
 	}()
@@ -333,7 +333,9 @@ func (a *activation) replay(h History) error {
 	a.m, a.asleep = m, true // whether a timer stands in the store is not known; removing none is harmless
 	a.asleepTil, a.shown = time.Time{}, m.standing().State
 	a.suspects = map[string]struct{}{}
-	for _, c := range m.next() {
+	asked := *m
+	asked.parked = false // while it is parked it asks for nothing; what it asked for before may have been attempted
+	for _, c := range asked.next() {
 		// A former owner may have been carrying this out when it died; only steps without a record of their own dispatch
 		// can have had an effect that the journal does not show.
 		if c.Op == OpRun && !c.Undo && c.node.kind == kindStep {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"time"
 )
@@ -198,6 +199,10 @@ type poisonError struct {
 func (e *poisonError) Error() string { return e.err.Error() }
 func (e *poisonError) Unwrap() error { return e.err }
 
+func (e *poisonError) record() Record {
+	return Record{Kind: Parked, Node: e.step, Reason: truncate(e.Error(), 2000)}
+}
+
 // park puts a saga aside that cannot go on, so that it is visible, changes no other, and waits for somebody.
 func (a *activation) park(p *poisonError) error {
 	a.w.e.fail(a.w.ctx, p)
@@ -218,7 +223,7 @@ func (a *activation) park(p *poisonError) error {
 	if a.m.parked && len(records) == 0 && len(a.mail) == 0 {
 		return nil
 	}
-	_, err := a.decide(nil, append(records, Record{Kind: Parked, Node: p.step, Reason: truncate(p.Error(), 2000)}))
+	_, err := a.decide(nil, append(records, p.record()))
 	return err
 }
 
@@ -264,6 +269,11 @@ func (d *decision) settle() ([]Command, error) {
 	for {
 		cmds := d.a.m.next()
 		found, err := d.first(cmds)
+		if poison := (*poisonError)(nil); errors.As(err, &poison) {
+			// What led here is sound and is kept: a step's result must not be lost because the saga parks behind it.
+			d.a.w.e.fail(d.a.w.ctx, poison)
+			found, err = []Record{poison.record()}, nil
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -284,8 +294,15 @@ func (d *decision) settle() ([]Command, error) {
 }
 
 // first finds the first command that records answer.
-func (d *decision) first(cmds []Command) ([]Record, error) {
+func (d *decision) first(cmds []Command) (_ []Record, err error) {
+	var at string
+	defer func() {
+		if p := recover(); p != nil { // a condition, a wait, the items of an each or the input of a child
+			err = &poisonError{at, fmt.Errorf("a function of the definition panicked: %v\n%s", p, debug.Stack())}
+		}
+	}()
 	for _, c := range cmds {
+		at = c.Node
 		switch c.Op {
 		case OpEnd:
 			return d.a.one(Record{Kind: Ended, End: c.Outcome}), nil
@@ -293,6 +310,9 @@ func (d *decision) first(cmds []Command) ([]Record, error) {
 			if d.a.inflight[c.node.id] == nil {
 				return d.a.one(Record{Kind: Unknown, Node: c.Node, Reason: "interrupted; its outcome is not known"}), nil
 			}
+		case OpOpen:
+			r, err := d.a.openScope(c.node)
+			return []Record{r}, err
 		case OpDecide:
 			state, err := d.a.m.stateFor(c.node)
 			return d.a.one(Record{Kind: Branched, Node: c.Node, Taken: err == nil && c.node.when(state)}), err
@@ -333,7 +353,7 @@ func (d *decision) first(cmds []Command) ([]Record, error) {
 }
 
 func (a *activation) deliverSignal(n *node) (Record, error) {
-	state, err := a.m.compute(n) // a copy: the fold may refuse half way through
+	state, err := a.m.stateCopy(n) // a copy: the fold may refuse half way through
 	if err != nil {
 		return Record{}, err
 	}
@@ -360,7 +380,7 @@ func (a *activation) waitOver(c Command, now time.Time) []Record {
 	case kindAwait:
 		return []Record{{Kind: Expired, Node: c.Node, Reason: fmt.Sprintf("no %q within %s", c.node.signal, c.node.within)}}
 	default:
-		return a.failure(c.node, c.Undo, fmt.Errorf("no reply within %s", c.node.timeout), now)
+		return a.failure(c.node, c.Undo, fmt.Errorf("no reply within %s", c.node.limitOf(c.Undo)), now)
 	}
 }
 
@@ -370,8 +390,8 @@ func (m *machine) ending() (end ending) {
 	if m.def.flat || m.outcome != outcomeNone {
 		return end
 	}
-	defer func() { _ = recover() }()     // a fold that panics is what many a saga is parked for
-	end.state, _ = m.compute(m.def.root) // a copy: a parked saga may go on
+	defer func() { _ = recover() }()          // a fold that panics is what many a saga is parked for
+	end.state, _ = m.compute(m.def.root, nil) // a copy: a parked saga may go on
 	return end
 }
 

@@ -147,12 +147,12 @@ func (t *attempt) carryOut() *attemptResult {
 	t.began = time.Now()
 	t.traced = w.e.attempting(&t.ctx, &t.info)
 	t.begun.Store(true)
-	t.ctx.begin(t.began, t.cmd.node.timeout)
+	t.ctx.begin(t.began, t.cmd.node.limitOf(t.cmd.Undo))
 	r.payload, r.value, r.err = t.a.call(Ctx{t.traced, &t.info}, t.cmd, nil, t.state, t.result)
 	returned = true
 	_, cause := t.ctx.ended()
 	if r.err != nil && errors.Is(cause, context.DeadlineExceeded) {
-		r.err = fmt.Errorf("no result within %s: %w", r.node.timeout, r.err)
+		r.err = fmt.Errorf("no result within %s: %w", r.node.limitOf(r.undo), r.err)
 	}
 	t.ctx.cancel(context.Canceled)
 	r.took = time.Since(t.began)

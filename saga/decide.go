@@ -10,6 +10,7 @@ const (
 	OpRun     Op = iota // carry out the node's next attempt, not before NotBefore
 	OpWait              // nothing to do for the node before NotBefore
 	OpArm               // record that the wait begins
+	OpOpen              // evaluate the items of an each or the input of a child, and record them
 	OpDecide            // evaluate the condition and record its outcome
 	OpDeliver           // fold the signal that has arrived
 	OpSettle            // record that an interrupted attempt's outcome is unknown
@@ -85,6 +86,19 @@ func (m *machine) forward(n *node, cmds *[]Command) bool {
 			}
 		}
 		return all
+	case kindEach:
+		if ns.scope == nil {
+			return add(Command{Op: OpOpen})
+		}
+		return m.forwardItems(n, ns.scope.items, cmds)
+	case kindChild:
+		if ns.scope == nil {
+			return add(Command{Op: OpOpen})
+		}
+	case kindItem:
+		if ns.finished {
+			return true
+		}
 	case kindWhen:
 		if !ns.decided {
 			return add(Command{Op: OpDecide})
@@ -121,7 +135,24 @@ func (m *machine) forward(n *node, cmds *[]Command) bool {
 			return false
 		}
 	}
+	if n.kind == kindItem {
+		m.nodes[n.id].finished = true
+	}
 	return true
+}
+
+// forwardItems lets the next item of an each begin when one is complete.
+func (m *machine) forwardItems(each *node, items []*node, cmds *[]Command) bool {
+	running := 0
+	for _, item := range items {
+		if m.forward(item, cmds) {
+			continue
+		}
+		if running++; running == each.limit {
+			break
+		}
+	}
+	return running == 0
 }
 
 // backward collects what taking n back asks for and reports whether nothing is left of it. The tree is walked against
@@ -130,18 +161,21 @@ func (m *machine) backward(n *node, cmds *[]Command) bool {
 	if n.kind.isAction() {
 		return m.undoAction(n, cmds)
 	}
-	all := true
+	limit := 1 // members that are taken back at once; zero: all
+	if !n.undoInOrder && (n.kind == kindParallel || n.kind == kindEach) {
+		limit = n.limit
+	}
+	running := 0
 	children := m.taken(n)
 	for i := len(children) - 1; i >= 0; i-- {
 		if m.backward(children[i], cmds) {
 			continue
 		}
-		all = false
-		if n.kind != kindParallel {
-			return false
+		if running++; running == limit {
+			break
 		}
 	}
-	return all
+	return running == 0
 }
 
 func (m *machine) undoAction(n *node, cmds *[]Command) bool {

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -38,14 +40,15 @@ type shape struct {
 	fingerprint string
 	decodeState func([]byte) (any, error)
 	attributes  func(state any) map[string]string
-	flat        bool // a copy of the state shares no memory with it
+	contains    []string // names of the definitions in this one, however deep
+	flat        bool     // a copy of the state shares no memory with it
 }
 
 // Define builds a definition. It never panics: [Def.Err] joins every reason why the definition cannot run, and the engine
 // refuses it with them. A change of the tree needs a new version, because running sagas continue under the one they
 // began with.
 func Define[S any](name string, version int, nodes ...Node[S]) *Def[S] {
-	b := &builder{byName: map[string]*node{}}
+	b := &builder{name: name, byName: map[string]*node{}}
 	root := &node{kind: kindSequence, name: "", id: 0}
 	b.nodes = append(b.nodes, root)
 	root.children = compileAll(b, root, nodes)
@@ -63,7 +66,7 @@ func Define[S any](name string, version int, nodes ...Node[S]) *Def[S] {
 	b.checkPivots(root)
 	d := &Def[S]{shape{
 		name: name, version: version, root: root, nodes: b.nodes, byName: b.byName,
-		decodeState: decodeResult[S], flat: flat(reflect.TypeFor[S]()),
+		contains: slices.Sorted(maps.Keys(b.children)), decodeState: decodeResult[S], flat: flat(reflect.TypeFor[S]()),
 	}}
 	d.fingerprint = fingerprint(root)
 	if len(b.problems) > 0 {
@@ -104,6 +107,13 @@ func (b *builder) walkPivots(n *node, after *node) *node {
 	}
 	last := after
 	switch n.kind {
+	case kindEach:
+		for _, c := range n.children {
+			if p := b.walkPivots(c, after); p != after {
+				b.problem(p.name, fmt.Sprintf("is a pivot inside %q, which runs it once per item; a saga has one point of no return", n.name))
+				last = p
+			}
+		}
 	case kindParallel:
 		for _, c := range n.children {
 			if p := b.walkPivots(c, after); p != after {
@@ -138,6 +148,9 @@ func fingerprint(root *node) string {
 
 func writeShape(w io.Writer, n *node) {
 	fmt.Fprintf(w, "%d %d %q %q %t(", n.kind, n.class, n.name, n.signal, n.undo != nil)
+	if n.child != nil {
+		fmt.Fprintf(w, "%q %s ", n.child.kind(), n.child.fingerprint)
+	}
 	for _, c := range n.children {
 		writeShape(w, c)
 	}

@@ -30,7 +30,7 @@ func (a *activation) failure(n *node, undo bool, err error, now time.Time) []Rec
 		return []Record{{Kind: Rejected, Node: n.name, Reason: reason}}
 	case !undo && a.m.dir == backward && n.class != pivot:
 		return []Record{a.lost(n, reason)}
-	case exhausted && n.class != compensatable, errors.Is(err, ErrTooLarge) && n.class != compensatable:
+	case (exhausted || errors.Is(err, ErrTooLarge)) && !n.turnsBack():
 		return []Record{rec, park}
 	case exhausted, errors.Is(err, ErrTooLarge):
 		return []Record{a.lost(n, reason)}

@@ -1,66 +1,79 @@
 package saga
 
-// The state of a saga is folded from its input and the results of its steps. Outside of groups that run in parallel the
-// fold is kept up to date; a branch's own view, and the join, are computed afresh from the input, so that values which
-// share memory (slices, maps, pointers) never leak from one branch into another.
+// The state of a saga is folded from its input and the results of its steps. Outside of groups and scopes the fold is kept
+// up to date; the view of a branch, of an item and of a child, and the join, are computed afresh from the input, so that
+// values which share memory (slices, maps, pointers) never leak from one branch into another.
 
 // fold takes n's result into the root state, if n is not inside a group that is still running.
-func (m *machine) fold(n *node) error {
+func (m *machine) fold(n *node) (err error) {
 	outer := outermostGroup(n)
 	if outer == nil {
 		m.state = m.foldNode(m.state, n)
 		return nil
 	}
-	if !m.complete(outer) {
-		return nil
+	if m.complete(outer) {
+		m.state, err = m.compute(m.def.root, nil)
 	}
-	state, err := m.compute(m.def.root)
-	if err != nil {
-		return err
-	}
-	m.state = state
-	return nil
+	return err
 }
 
 // stateFor is the state that a step sees.
 func (m *machine) stateFor(n *node) (any, error) {
-	outer := outermostGroup(n)
-	if outer == nil || m.complete(outer) {
-		if m.def.flat {
+	s := n.scope()
+	if s.parent == nil {
+		outer := outermostGroup(n)
+		switch {
+		case m.def.flat && (outer == nil || m.complete(outer)):
 			return m.state, nil
+		case outer == nil && m.dir == forward:
+			return m.state, nil // nobody else runs
 		}
 	}
-	if outer == nil && m.dir == forward {
-		return m.state, nil // nobody else runs
-	}
-	return m.compute(n)
+	return m.compute(s, n)
 }
 
-// compute folds everything that the target may see: what stands before it, and the groups that are complete.
-func (m *machine) compute(target *node) (any, error) {
-	state, err := m.def.decodeState(m.input)
+// stateCopy is the state that a step sees, in memory that nothing else knows.
+func (m *machine) stateCopy(n *node) (any, error) { return m.compute(n.scope(), n) }
+
+// compute folds everything in a scope that the target may see: what stands before it, and the groups that are complete. Nil
+// sees all of them.
+func (m *machine) compute(scope, target *node) (any, error) {
+	state, err := m.scopeState(scope)
 	if err != nil {
 		return nil, err
 	}
-	return m.computeIn(state, m.def.root, target), nil
+	return m.computeList(state, scope.children, target)
 }
 
-func (m *machine) computeIn(state any, n, target *node) any {
+func (m *machine) computeList(state any, list []*node, target *node) (_ any, err error) {
+	for _, c := range list {
+		if state, err = m.computeIn(state, c, target); err != nil {
+			return nil, err
+		}
+	}
+	return state, nil
+}
+
+func (m *machine) computeIn(state any, n, target *node) (_ any, err error) {
 	switch n.kind {
 	case kindParallel:
 		joined := m.complete(n)
 		for _, c := range n.children {
-			if joined || contains(c, target) {
-				state = m.computeIn(state, c, target)
+			if !joined && !contains(c, target) {
+				continue
+			}
+			if state, err = m.computeIn(state, c, target); err != nil {
+				return nil, err
 			}
 		}
-		return state
-	default:
-		state = m.foldNode(state, n)
-		for _, c := range m.taken(n) {
-			state = m.computeIn(state, c, target)
+		return state, nil
+	case kindEach, kindChild:
+		if !m.complete(n) {
+			return state, nil
 		}
-		return state
+		return m.joinScope(state, n)
+	default:
+		return m.computeList(m.foldNode(state, n), m.taken(n), target)
 	}
 }
 
@@ -99,14 +112,25 @@ func (m *machine) taken(n *node) []*node {
 		if ns.status != expired {
 			return nil
 		}
+	case kindEach:
+		if ns.scope == nil {
+			return nil
+		}
+		return ns.scope.items
+	case kindChild:
+		if ns.scope == nil {
+			return nil
+		}
 	}
 	return n.children
 }
 
+// outermostGroup is the outermost node around n, or n itself, that joins the state only when it is complete.
 func outermostGroup(n *node) *node {
 	var outer *node
-	for p := n.parent; p != nil; p = p.parent {
-		if p.kind == kindParallel {
+	for p := n; p != nil; p = p.parent {
+		switch p.kind {
+		case kindParallel, kindEach, kindChild:
 			outer = p
 		}
 	}
@@ -131,6 +155,14 @@ func (m *machine) complete(n *node) bool {
 		if !ns.decided {
 			return false
 		}
+	case kindEach, kindChild:
+		if ns.scope == nil {
+			return false
+		}
+	case kindItem:
+		if ns.finished {
+			return true
+		}
 	case kindAwait:
 		if ns.status != expired {
 			return ns.over()
@@ -142,6 +174,9 @@ func (m *machine) complete(n *node) bool {
 		if !m.complete(c) {
 			return false
 		}
+	}
+	if n.kind == kindItem {
+		ns.finished = true
 	}
 	return true
 }

@@ -105,7 +105,7 @@ func (m *machine) prefix(h History, step string) (records []Record, owns bool, e
 	switch {
 	case n == nil:
 		return refuse(ErrUnknownStep, fmt.Sprintf("%s has no such step", m.def.kind()))
-	case outermostGroup(n) != nil:
+	case outermostGroup(n.parent) != nil:
 		return refuse(ErrNotApplicable, "it is inside of a group that runs side by side; fork from the group")
 	case m.outcome == outcomeNone:
 		return refuse(ErrNotApplicable, "the saga has not ended, and two sagas cannot answer for one effect; terminate it first")

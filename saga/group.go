@@ -1,25 +1,38 @@
 package saga
 
-// GroupNode is a node made of other nodes; see [Sequence] and [Parallel].
-type GroupNode[S any] struct {
+// SequenceNode runs nodes one after the other; see [Sequence].
+type SequenceNode[S any] struct{ g group[S] }
+
+// ParallelNode runs nodes side by side; see [Parallel].
+type ParallelNode[S any] struct{ g group[S] }
+
+// group is a node made of other nodes over the same state.
+type group[S any] struct {
 	n        node
 	children []Node[S]
 }
 
 // Sequence runs its nodes one after the other. A definition is a sequence already; use it for a branch of a [Parallel]
 // that has several steps.
-func Sequence[S any](name string, nodes ...Node[S]) *GroupNode[S] {
-	return &GroupNode[S]{node{kind: kindSequence, name: name}, nodes}
+func Sequence[S any](name string, nodes ...Node[S]) *SequenceNode[S] {
+	return &SequenceNode[S]{group[S]{node{kind: kindSequence, name: name}, nodes}}
 }
 
 // Parallel runs its nodes side by side. Each branch sees the state as it was at the group's start plus its own results;
 // at the join the branches fold in the order in which they are declared. When one fails, the others are cancelled and
-// what they did is compensated; members are compensated side by side too.
-func Parallel[S any](name string, nodes ...Node[S]) *GroupNode[S] {
-	return &GroupNode[S]{node{kind: kindParallel, name: name}, nodes}
+// what they did is compensated; members are compensated side by side too, unless [ParallelNode.UndoInOrder] asks otherwise.
+func Parallel[S any](name string, nodes ...Node[S]) *ParallelNode[S] {
+	return &ParallelNode[S]{group[S]{node{kind: kindParallel, name: name}, nodes}}
 }
 
-func (g *GroupNode[S]) compile(b *builder, _ func(S)) *node {
+// UndoInOrder takes the members back one after the other, the one declared last first, instead of side by side.
+func (p *ParallelNode[S]) UndoInOrder() *ParallelNode[S] { p.g.n.undoInOrder = true; return p }
+
+func (s *SequenceNode[S]) compile(b *builder, _ func(S)) *node { return s.g.compile(b) }
+
+func (p *ParallelNode[S]) compile(b *builder, _ func(S)) *node { return p.g.compile(b) }
+
+func (g *group[S]) compile(b *builder) *node {
 	n := g.n
 	out := b.add(&n)
 	if len(g.children) == 0 {
@@ -51,12 +64,12 @@ func (w *WhenNode[S]) Otherwise(nodes ...Node[S]) *WhenNode[S] {
 func (w *WhenNode[S]) compile(b *builder, _ func(S)) *node {
 	out := b.add(&node{kind: kindWhen, name: w.name})
 	if w.cond == nil {
-		b.problem(w.name, "has no condition")
+		b.problem(out.name, "has no condition")
 	} else {
 		out.when = func(state any) bool { return w.cond(state.(S)) }
 	}
 	if len(w.then) == 0 {
-		b.problem(w.name, "is an empty group")
+		b.problem(out.name, "is an empty group")
 	}
 	out.children = compileAll(b, out, w.then)
 	out.otherwise = compileAll(b, out, w.otherwise)

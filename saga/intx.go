@@ -3,7 +3,6 @@ package saga
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/marty-framework/mmf/data"
@@ -21,7 +20,7 @@ func (a *activation) runInTx(c Command) ([]Record, error) {
 	case <-a.w.steps.Done():
 		return nil, nil
 	}
-	limit := c.node.timeout
+	limit := c.node.limitOf(c.Undo)
 	if c.node.kind == kindRemote {
 		limit = 2 * time.Second // the timeout is the wait for the reply
 	}
@@ -30,6 +29,7 @@ func (a *activation) runInTx(c Command) ([]Record, error) {
 	began, info := time.Now(), a.infoFor(c)
 	ctx = a.w.e.attempting(ctx, &info)
 	var write Write
+	var then *machine
 	err = a.w.e.store.DB().InTx(ctx, func(ctx context.Context, tx data.Tx) error {
 		payload, value, err := a.call(Ctx{ctx, &info}, c, tx, state, a.m.nodes[c.node.id].result)
 		if err != nil {
@@ -37,13 +37,12 @@ func (a *activation) runInTx(c Command) ([]Record, error) {
 		}
 		now := a.w.now()
 		rec := Record{Seq: a.m.seq + 1, At: now, Kind: Done, Node: c.Node, Undo: c.Undo, Payload: payload, value: value}
-		if err := a.m.tryFold(c.node, rec); err != nil {
+		if c.node.kind == kindRemote {
+			rec.Kind, rec.Due = Armed, now.Add(c.node.limitOf(c.Undo))
+		}
+		if then, rec.End, err = a.m.after(rec); err != nil {
 			return &poisonError{c.Node, err} // once committed, such a record would make the whole journal unreadable
 		}
-		if c.node.kind == kindRemote {
-			rec.Kind, rec.Due = Armed, now.Add(c.node.timeout)
-		}
-		rec.End = a.m.endAfter(rec)
 		write = Write{
 			Ref: a.ref, LaneEpoch: a.laneEpoch, Records: []Record{rec}, End: rec.End != outcomeNone,
 			MailDone: a.mailIDs(), Wake: a.asleep,
@@ -56,9 +55,7 @@ func (a *activation) runInTx(c Command) ([]Record, error) {
 	a.w.e.attempted(ctx, &info, r)
 	switch {
 	case err == nil:
-		if err := a.m.apply(write.Records[0]); err != nil {
-			return nil, err
-		}
+		a.m = then
 		a.written(write)
 		return []Record{}, nil
 	case errors.Is(err, ErrFenced):
@@ -72,47 +69,4 @@ func (a *activation) runInTx(c Command) ([]Record, error) {
 	// After a lost commit reply the record that is written next takes the same number. If the transaction did commit, that
 	// write is refused as stale and the journal is read again; if not, the number is taken and it never will.
 	return a.failure(c.node, c.Undo, err, a.w.now()), nil
-}
-
-// tryFold folds a result into a copy of the state, to see whether that panics.
-func (m *machine) tryFold(n *node, r Record) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("saga: folding the result of step %q panicked: %v", n.name, p)
-		}
-	}()
-	if r.Kind != Done || r.Undo || n.fold == nil {
-		return nil
-	}
-	result := r.value
-	if result == nil {
-		if result, err = n.decode(r.Payload); err != nil {
-			return err
-		}
-	}
-	state := m.state
-	if !m.def.flat {
-		if state, err = m.compute(n); err != nil {
-			return err
-		}
-	}
-	n.fold(state, result)
-	return nil
-}
-
-// endAfter tells whether the saga ends with this record, so that both are one. Only states without shared memory can be
-// tried out on a copy; others end with a record of its own.
-func (m *machine) endAfter(r Record) Outcome {
-	if !m.def.flat || r.Kind != Done {
-		return outcomeNone
-	}
-	trial := *m
-	trial.nodes, trial.cmds = append([]nodeState(nil), m.nodes...), nil
-	if trial.apply(r) != nil {
-		return outcomeNone
-	}
-	if next := trial.next(); len(next) == 1 && next[0].Op == OpEnd {
-		return next[0].Outcome
-	}
-	return outcomeNone
 }

@@ -21,7 +21,7 @@ func TestLint(t *testing.T) {
 	}{
 		"a good saga": {[]saga.Node[order]{
 			saga.TxStep("a", actTx).Undo(takeBackTx), remote("b"), saga.Parallel("c", withUndo("d"), withUndo("e")), await("f"),
-			saga.Pivot("g", act), saga.Retriable("h", act), await("i").OnDeadline(saga.Retriable("j", act)), saga.TxStep("k", actTx).Retriable(),
+			saga.Pivot("g", act), saga.Retriable("h", act), await("i").OnDeadline(saga.Retriable("j", act)), saga.TxRetriable("k", actTx),
 		}, nil},
 		"all compensatable needs no pivot": {[]saga.Node[order]{withUndo("a"), withUndo("b")}, nil},
 

@@ -47,6 +47,14 @@ type nodeState struct {
 	decided, yes bool // of a when
 	late         int  // successes that came after the step had been given up
 	origin       *UID // of a fork: the saga under whose key the step ran
+	finished     bool // of an item: nothing is left to do for it forward
+	scope        *scope
+}
+
+// scope is an each that got its items, an item, or a child that got its input.
+type scope struct {
+	input []byte  // of an item or a child: its state at first
+	items []*node // of an each
 }
 
 type direction uint8
@@ -63,8 +71,9 @@ type machine struct {
 	id    ID
 	seq   int64
 	dir   direction
-	all   []*node     // by id
-	nodes []nodeState // by id
+	all   []*node          // by id: those of the definition, then those that exist for this saga only
+	own   map[string]*node // the latter by name; nil until there are some
+	nodes []nodeState      // by id
 	input []byte
 	meta  map[string]string
 
@@ -93,10 +102,19 @@ type pendingSignal struct {
 }
 
 func newMachine(def *shape, id ID) *machine {
-	return &machine{def: def, id: id, all: def.nodes, nodes: make([]nodeState, len(def.nodes))}
+	return &machine{def: def, id: id, all: slices.Clip(def.nodes), nodes: make([]nodeState, len(def.nodes))}
 }
 
-func (m *machine) node(name string) *node { return m.def.byName[name] }
+// node finds a node by the name that journals and operators know it by, nil if there is none.
+func (m *machine) node(name string) *node {
+	if n := m.own[name]; n != nil {
+		return n
+	}
+	if n := m.def.byName[name]; n != nil && !n.repeated {
+		return n
+	}
+	return nil
+}
 
 // note adds to a set that is usually empty.
 func note(set *map[string]struct{}, key string) {
@@ -140,8 +158,28 @@ func (m *machine) apply(r Record) (err error) {
 	return nil
 }
 
+// after applies a record to a copy and tells whether the saga ends with it, so that both can be one. The machine itself
+// stays as it is.
+func (m *machine) after(r Record) (*machine, Outcome, error) {
+	trial := *m
+	trial.nodes, trial.cmds = slices.Clone(m.nodes), nil
+	if !m.def.flat && r.Kind == Done && !r.Undo {
+		var err error
+		if trial.state, err = m.compute(m.def.root, nil); err != nil { // in memory that the machine does not share
+			return nil, outcomeNone, err
+		}
+	}
+	if err := trial.apply(r); err != nil {
+		return nil, outcomeNone, err
+	}
+	if next := trial.next(); len(next) == 1 && next[0].Op == OpEnd {
+		trial.outcome, trial.ended = next[0].Outcome, r.At
+	}
+	return &trial, trial.outcome, nil
+}
+
 func (m *machine) applyKind(r Record, n *node, ns *nodeState) error {
-	if n == nil && slices.Contains([]RecordKind{Done, Failed, Rejected, Unknown, Branched, Armed, Expired}, r.Kind) {
+	if n == nil && slices.Contains([]RecordKind{Done, Failed, Rejected, Unknown, Branched, Armed, Expired, Opened}, r.Kind) {
 		return fmt.Errorf("saga: %s: journal record %d (%s) names no step", m.id, r.Seq, r.Kind)
 	}
 	switch r.Kind {
@@ -170,6 +208,8 @@ func (m *machine) applyKind(r Record, n *node, ns *nodeState) error {
 	case Branched:
 		ns.decided, ns.yes = true, r.Taken
 		return m.fold(n) // a branch not taken may have been all that its group still lacked
+	case Opened:
+		return m.applyOpened(r, n)
 	case Armed:
 		ns.due, ns.status = r.Due, armed
 		if r.Undo {
@@ -238,7 +278,7 @@ func (m *machine) applyFailed(r Record, n *node, ns *nodeState) {
 		return
 	}
 	ns.status, ns.failed = retrying, r.Attempt
-	if m.dir == backward && n.class != pivot {
+	if m.dir == backward && (n.class != pivot || n.kind == kindTx) {
 		m.settle(n, ns)
 	}
 }
@@ -303,7 +343,7 @@ func (m *machine) openPivot(open []string) *node {
 		if n.class != pivot {
 			continue
 		}
-		if m.nodes[n.id].status == retrying || slices.Contains(open, n.name) {
+		if m.nodes[n.id].status == retrying && n.kind != kindTx || slices.Contains(open, n.name) {
 			return n
 		}
 	}

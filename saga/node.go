@@ -14,6 +14,9 @@ const (
 	kindSequence nodeKind = iota
 	kindParallel
 	kindWhen
+	kindEach  // its children are what is done for each item; the nodes of the items exist per saga
+	kindItem  // of an each, in one saga
+	kindChild // another definition over a part of the state
 	kindAwait
 	kindSleep
 	kindStep
@@ -21,7 +24,7 @@ const (
 	kindRemote
 )
 
-var nodeKindNames = [...]string{"sequence", "parallel", "when", "await", "sleep", "step", "tx-step", "remote"}
+var nodeKindNames = [...]string{"sequence", "parallel", "when", "each", "item", "child", "await", "sleep", "step", "tx-step", "remote"}
 
 func (k nodeKind) String() string { return nodeKindNames[k] }
 
@@ -45,15 +48,23 @@ type node struct {
 	id        int
 	kind      nodeKind
 	class     class
-	name      string
+	name      string // unique in the definition; behind those of the children and eaches it stands in, as a path
+	local     string // without that
 	publishes bool
 	hasResult bool // other than None
 	parent    *node
 	children  []*node // of an await: what runs on its deadline
 	otherwise []*node // of a when
+	repeated  bool    // stands in an each: only its copies for the items run
+	template  *node   // of such a copy: what it is a copy of
 
-	retry, undoRetry Retry
-	timeout          time.Duration
+	retry, undoRetry     Retry
+	timeout, undoTimeout time.Duration
+	weight               int
+
+	undoInOrder bool // of a parallel or an each: members are taken back one after the other
+	limit, max  int  // of an each: how many items at once, and how many in all
+	child       *shape
 
 	do     func(Ctx, data.Tx, any) (any, error)
 	undo   func(Ctx, data.Tx, any, any) error
@@ -66,21 +77,112 @@ type node struct {
 	payload reflect.Type // of the signal
 	within  time.Duration
 	deliver func(state any, payload []byte) (any, error)
+
+	open func(state any) (any, error)           // of an each: its items; of a child: its input
+	join func(state any, parts []any) (out any) // of these: folds the states of the parts back
+}
+
+// limitOf is how long one attempt may take.
+func (n *node) limitOf(undo bool) time.Duration {
+	if undo {
+		return n.undoTimeout
+	}
+	return n.timeout
+}
+
+// turnsBack reports whether the saga is taken back when the node's budget is used up. A transactional pivot rolled back, so
+// that unlike any other pivot it certainly has not happened.
+func (n *node) turnsBack() bool {
+	return n.class == compensatable || n.class == pivot && n.kind == kindTx
+}
+
+// scope is the node whose state n sees: an item, a child or the root.
+func (n *node) scope() *node {
+	for p := n.parent; p != nil; p = p.parent {
+		if p.kind == kindItem || p.kind == kindChild || p.parent == nil {
+			return p
+		}
+	}
+	return n // the root
+}
+
+// copyTo copies what stands in n under another parent; add numbers each copy. In a copy for one saga the body of an each
+// stays what the copies for its items are made of; in one for another definition that is copied too.
+func (n *node) copyTo(parent *node, prefix string, forSaga bool, add func(*node)) *node {
+	c := *n
+	c.parent, c.name = parent, prefix+n.local
+	if forSaga {
+		c.repeated, c.template = false, n
+	}
+	add(&c)
+	switch n.kind {
+	case kindEach:
+		if forSaga {
+			return &c
+		}
+		prefix = c.name + "[]/"
+	case kindChild:
+		prefix = c.name + "/"
+	}
+	c.children = copyAll(n.children, &c, prefix, forSaga, add)
+	c.otherwise = copyAll(n.otherwise, &c, prefix, forSaga, add)
+	return &c
+}
+
+func copyAll(list []*node, parent *node, prefix string, forSaga bool, add func(*node)) []*node {
+	if len(list) == 0 {
+		return nil
+	}
+	out := make([]*node, 0, len(list))
+	for _, n := range list {
+		out = append(out, n.copyTo(parent, prefix, forSaga, add))
+	}
+	return out
 }
 
 // builder collects the compiled nodes of one definition and everything that is wrong with them.
 type builder struct {
+	name     string // of the definition
 	nodes    []*node
 	byName   map[string]*node
+	prefix   string              // of the names in the child or the each that is being compiled
+	repeated bool                // in an each
+	children map[string]struct{} // names of the definitions in this one, however deep
 	problems []error
 }
 
+// inside compiles what stands in an each or a child.
+func (b *builder) inside(n *node, compile func()) {
+	prefix, repeated := b.prefix, b.repeated
+	b.prefix = n.name + "/"
+	if n.kind == kindEach {
+		b.prefix, b.repeated = n.name+"[]/", true
+	}
+	compile()
+	b.prefix, b.repeated = prefix, repeated
+}
+
+// path is the whole name of a node.
+func (b *builder) path(name string) string {
+	if name == "" {
+		return ""
+	}
+	return b.prefix + name
+}
+
 func (b *builder) add(n *node) *node {
-	n.id = len(b.nodes)
+	n.local, n.name = n.name, b.path(n.name)
+	b.register(n)
+	return n
+}
+
+// register numbers a node that bears its whole name, and checks it.
+func (b *builder) register(n *node) {
+	n.id, n.repeated = len(b.nodes), n.repeated || b.repeated
 	b.nodes = append(b.nodes, n)
 	if n.name == "" {
 		b.problem(fmt.Sprintf("%s number %d", n.kind, n.id), "has no name; names are a node's identity")
-		return n
+		return
 	}
 	if len(n.name) > maxName {
 		b.problem(n.name, fmt.Sprintf("has a name longer than %d bytes", maxName))
@@ -90,11 +192,13 @@ func (b *builder) add(n *node) *node {
 	}
 	b.byName[n.name] = n
 	b.settle(n)
-	return n
 }
 
 // settle applies the defaults that depend on what the node is and refuses settings that mean nothing.
 func (b *builder) settle(n *node) {
+	if n.weight < 0 {
+		b.problem(n.name, "has a negative weight")
+	}
 	if !n.kind.isAction() {
 		return
 	}
@@ -103,11 +207,8 @@ func (b *builder) settle(n *node) {
 			b.problem(n.name, p)
 		}
 	}
-	if n.timeout < 0 {
+	if n.timeout < 0 || n.undoTimeout < 0 {
 		b.problem(n.name, "has a negative timeout")
-	}
-	if n.class == pivot && n.undo != nil {
-		b.problem(n.name, "is a pivot and has an Undo; behind the point of no return nothing is taken back")
 	}
 	if n.class == retriable && n.undo != nil {
 		b.problem(n.name, "is retriable and has an Undo; a step either goes back or only forward")
@@ -123,6 +224,9 @@ func (b *builder) settle(n *node) {
 		if n.kind == kindTx {
 			n.timeout = 2 * time.Second
 		}
+	}
+	if n.undoTimeout == 0 {
+		n.undoTimeout = n.timeout
 	}
 }
 

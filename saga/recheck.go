@@ -4,17 +4,25 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 )
 
 // Recheck replays the journal of one of the definition's sagas and reports functions that no longer answer as they did: a
-// condition that would branch the other way, a fold that gives another state each time. Such functions depend on something
+// condition that would branch the other way, other items of an each, a fold that gives another state each time. Such functions depend on something
 // besides their arguments. A saga under way is safe from a condition's change of mind, because its answer is recorded; the next saga
 // is not. It is deterministic, uses no clock and changes nothing. Run it over journals of production before a release.
 func (s *shape) Recheck(history []Record) error {
 	m := newMachine(s, "")
 	for _, r := range history {
-		if n := s.byName[r.Node]; r.Kind == Branched && n != nil && n.when != nil {
+		n := m.node(r.Node)
+		switch {
+		case n == nil:
+		case r.Kind == Branched && n.when != nil:
 			if err := m.recheckBranch(n, r.Taken); err != nil {
+				return err
+			}
+		case r.Kind == Opened && n.open != nil:
+			if err := m.recheckOpen(n, r.Payload); err != nil {
 				return err
 			}
 		}
@@ -27,7 +35,7 @@ func (s *shape) Recheck(history []Record) error {
 	}
 	var states [2][]byte
 	for i := range states {
-		state, err := m.compute(s.root)
+		state, err := m.compute(s.root, nil)
 		if err == nil {
 			states[i], err = json.Marshal(state)
 		}
@@ -54,6 +62,28 @@ func (m *machine) recheckBranch(n *node, taken bool) error {
 		if n.when(state) != taken {
 			return fmt.Errorf("saga: recheck: condition %q was %t and is now %t for the same state: it depends on more than its argument",
 				n.name, taken, !taken)
+		}
+	}
+	return nil
+}
+
+func (m *machine) recheckOpen(n *node, was []byte) error {
+	for range rechecks {
+		state, err := m.stateFor(n)
+		if err != nil {
+			return err
+		}
+		v, err := n.open(state)
+		if err != nil {
+			return fmt.Errorf("saga: recheck: %s %q: %w", n.kind, n.name, err)
+		}
+		now, err := encodeResult(v, math.MaxInt)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(now, was) {
+			return fmt.Errorf("saga: recheck: %s %q got %s and now gets %s for the same state: its function depends on more than its argument",
+				n.kind, n.name, was, now)
 		}
 	}
 	return nil

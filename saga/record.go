@@ -28,6 +28,7 @@ const (
 	Resumed    RecordKind = 12 // somebody asked to try again
 	Terminated RecordKind = 13 // somebody stopped the saga without compensation
 	Ended      RecordKind = 14 // nothing is left to do
+	Opened     RecordKind = 15 // an each got its items, or a child its input; Payload holds them
 
 	// What operators do, each in one record with Actor and Reason. Of Refused, Name is the verb and Reason why it was not applied.
 	Paused    RecordKind = 16
@@ -42,7 +43,7 @@ const (
 
 var recordKindNames = [...]string{
 	"", "started", "done", "failed", "rejected", "unknown", "branched", "armed", "signalled", "expired",
-	"cancelled", "parked", "resumed", "terminated", "ended",
+	"cancelled", "parked", "resumed", "terminated", "ended", "opened",
 	16: "paused", 17: "continued", 18: "skipped", 19: "resolved", 20: "forked", 21: "refused", 22: "late",
 }
 

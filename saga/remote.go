@@ -48,6 +48,15 @@ func (n *RemoteNode[S, R]) UndoRetry(r Retry) *RemoteNode[S, R] { n.a.n.undoRetr
 // Timeout is how long to wait for a reply to one sending. Default 30 s.
 func (n *RemoteNode[S, R]) Timeout(d time.Duration) *RemoteNode[S, R] { n.a.n.timeout = d; return n }
 
+// UndoTimeout is how long to wait for a reply to the compensating command. Default: the Timeout.
+func (n *RemoteNode[S, R]) UndoTimeout(d time.Duration) *RemoteNode[S, R] {
+	n.a.n.undoTimeout = d
+	return n
+}
+
+// Weight is the step's share of [Status.Progress] beside its neighbours. Default 1.
+func (n *RemoteNode[S, R]) Weight(w int) *RemoteNode[S, R] { n.a.n.weight = w; return n }
+
 // Retriable marks the step as one that only goes forward, so that it may stand after a pivot.
 func (n *RemoteNode[S, R]) Retriable() *RemoteNode[S, R] { n.a.n.class = retriable; return n }
 
@@ -68,7 +77,7 @@ type publishNode[S any] struct {
 func (n *publishNode[S]) compile(b *builder, _ func(S)) *node {
 	out := b.add(&node{kind: kindTx, class: free, name: n.name, publishes: true, decode: decodeResult[None]})
 	if n.event == nil {
-		b.problem(n.name, "has no event function")
+		b.problem(out.name, "has no event function")
 		return out
 	}
 	out.do = func(c Ctx, tx data.Tx, state any) (any, error) {

@@ -15,10 +15,16 @@ func (m *machine) refuseSignal(name string, at time.Time) (await *node, reason s
 	}
 	toCome := false
 	for _, n := range m.all {
-		if n.kind != kindAwait || n.signal != name {
+		ns := &m.nodes[n.id]
+		switch {
+		case n.repeated:
+			continue // its copies count
+		case n.kind == kindEach && ns.scope == nil && m.mayCome(n):
+			toCome = toCome || find(n, func(x *node) bool { return x.kind == kindAwait && x.signal == name }) != nil
+			continue
+		case n.kind != kindAwait || n.signal != name:
 			continue
 		}
-		ns := &m.nodes[n.id]
 		switch {
 		case ns.status == armed && at.After(ns.due):
 			return n, fmt.Sprintf("signal %q is refused: it came after its deadline", name)

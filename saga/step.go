@@ -33,10 +33,10 @@ func newAction[S, R any](kind nodeKind, class class, name string, do func(Ctx, d
 func (a *action[S, R]) compileAction(b *builder) *node {
 	n := a.n // a copy: one builder value may stand in several definitions
 	if a.do == nil {
-		b.problem(n.name, "has no function")
+		b.problem(b.path(n.name), "has no function")
 	}
 	for _, p := range a.problems {
-		b.problem(n.name, p)
+		b.problem(b.path(n.name), p)
 	}
 	n.do = func(c Ctx, tx data.Tx, state any) (any, error) { return a.do(c, tx, state.(S)) }
 	if a.undo != nil {
@@ -81,7 +81,7 @@ func Step[S, R any](name string, do func(Ctx, S) (R, error)) *StepNode[S, R] {
 
 // TxStep declares a step whose effect is in the saga's own database: its function and the step's record commit in one
 // transaction, so the effect happens exactly once. The function must not wait for the network: on SQLite it holds the only
-// writer. An error rolls back, so a TxStep is never unknown.
+// writer. An error rolls back, so a TxStep is never unknown. [TxPivot] and [TxRetriable] are its kin without a compensation.
 func TxStep[S, R any](name string, do func(Ctx, data.Tx, S) (R, error)) *TxStepNode[S, R] {
 	return &TxStepNode[S, R]{newAction(kindTx, compensatable, name, do)}
 }
@@ -113,8 +113,17 @@ func (n *StepNode[S, R]) Retry(r Retry) *StepNode[S, R] { n.a.n.retry = r; retur
 // UndoRetry sets the budget of the compensation, after which the saga parks. Default: see [Retry].
 func (n *StepNode[S, R]) UndoRetry(r Retry) *StepNode[S, R] { n.a.n.undoRetry = r; return n }
 
-// Timeout bounds one attempt. Default 30 s.
+// Timeout bounds one attempt, in either direction. Default 30 s.
 func (n *StepNode[S, R]) Timeout(d time.Duration) *StepNode[S, R] { n.a.n.timeout = d; return n }
+
+// UndoTimeout bounds one attempt of the compensation, where that takes another time. Default: the Timeout.
+func (n *StepNode[S, R]) UndoTimeout(d time.Duration) *StepNode[S, R] {
+	n.a.n.undoTimeout = d
+	return n
+}
+
+// Weight is the step's share of [Status.Progress] beside its neighbours. Default 1.
+func (n *StepNode[S, R]) Weight(w int) *StepNode[S, R] { n.a.n.weight = w; return n }
 
 func (n *StepNode[S, R]) compile(b *builder, _ func(S)) *node { return n.a.compileAction(b) }
 
@@ -139,19 +148,21 @@ func (n *TxStepNode[S, R]) Retry(r Retry) *TxStepNode[S, R] { n.a.n.retry = r; r
 // UndoRetry sets the budget of the compensation, after which the saga parks. Default: see [Retry].
 func (n *TxStepNode[S, R]) UndoRetry(r Retry) *TxStepNode[S, R] { n.a.n.undoRetry = r; return n }
 
-// Timeout bounds one attempt, its commit included. Default 2 s.
+// Timeout bounds one attempt, in either direction, its commit included. Default 2 s.
 func (n *TxStepNode[S, R]) Timeout(d time.Duration) *TxStepNode[S, R] { n.a.n.timeout = d; return n }
 
-// Retriable marks the step as one that only goes forward, so that it may stand after a pivot. It then must have no Undo.
-func (n *TxStepNode[S, R]) Retriable() *TxStepNode[S, R] { n.a.n.class = retriable; return n }
+// UndoTimeout bounds one attempt of the compensation, where that takes another time. Default: the Timeout.
+func (n *TxStepNode[S, R]) UndoTimeout(d time.Duration) *TxStepNode[S, R] {
+	n.a.n.undoTimeout = d
+	return n
+}
 
-// Pivot marks the step as the point of no return, like [Pivot] for a step that calls the outside world: once it is committed the saga
-// only goes forward. It then must have no Undo.
-func (n *TxStepNode[S, R]) Pivot() *TxStepNode[S, R] { n.a.n.class = pivot; return n }
+// Weight is the step's share of [Status.Progress] beside its neighbours. Default 1.
+func (n *TxStepNode[S, R]) Weight(w int) *TxStepNode[S, R] { n.a.n.weight = w; return n }
 
 func (n *TxStepNode[S, R]) compile(b *builder, _ func(S)) *node { return n.a.compileAction(b) }
 
-// ForwardNode is a step without compensation; see [Pivot] and [Retriable].
+// ForwardNode is a step without compensation; see [Pivot], [Retriable], [TxPivot] and [TxRetriable].
 type ForwardNode[S, R any] struct{ a action[S, R] }
 
 // Pivot declares the point of no return: once it is done the saga only goes forward. When it is rejected everything before
@@ -165,13 +176,29 @@ func Retriable[S, R any](name string, do func(Ctx, S) (R, error)) *ForwardNode[S
 	return &ForwardNode[S, R]{newAction(kindStep, retriable, name, plain(do))}
 }
 
+// TxPivot declares a point of no return in the saga's own database: its function and the step's record commit in one
+// transaction, as with [TxStep]. A commit either happened or did not, so unlike [Pivot] it is never unknown: when it is
+// rejected, or fails until its budget is used up, everything before it is compensated.
+func TxPivot[S, R any](name string, do func(Ctx, data.Tx, S) (R, error)) *ForwardNode[S, R] {
+	return &ForwardNode[S, R]{newAction(kindTx, pivot, name, do)}
+}
+
+// TxRetriable declares a step in the saga's own database, as [TxStep], that only goes forward, so that it may stand behind a
+// pivot. After its budget the saga parks.
+func TxRetriable[S, R any](name string, do func(Ctx, data.Tx, S) (R, error)) *ForwardNode[S, R] {
+	return &ForwardNode[S, R]{newAction(kindTx, retriable, name, do)}
+}
+
 // Into folds the result into the state; see [StepNode.Into].
 func (n *ForwardNode[S, R]) Into(into func(*S, R)) *ForwardNode[S, R] { n.a.into = into; return n }
 
 // Retry sets the budget, after which the saga parks. Default: see [Retry].
 func (n *ForwardNode[S, R]) Retry(r Retry) *ForwardNode[S, R] { n.a.n.retry = r; return n }
 
-// Timeout bounds one attempt. Default 30 s.
+// Timeout bounds one attempt. Default 30 s, 2 s for a transactional one.
 func (n *ForwardNode[S, R]) Timeout(d time.Duration) *ForwardNode[S, R] { n.a.n.timeout = d; return n }
+
+// Weight is the step's share of [Status.Progress] beside its neighbours. Default 1.
+func (n *ForwardNode[S, R]) Weight(w int) *ForwardNode[S, R] { n.a.n.weight = w; return n }
 
 func (n *ForwardNode[S, R]) compile(b *builder, _ func(S)) *node { return n.a.compileAction(b) }

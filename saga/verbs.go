@@ -141,20 +141,25 @@ const (
 
 // Status describes a saga, read from its journal.
 type Status struct {
-	ID      ID           `json:"id"`
-	Saga    string       `json:"saga"`
-	Version int          `json:"version"`
-	State   State        `json:"state"`
-	Step    string       `json:"step,omitempty"`   // that failed, or where it is parked
-	Reason  string       `json:"reason,omitempty"` // why it turned back or parked
-	Started time.Time    `json:"started"`
-	Ended   time.Time    `json:"ended,omitzero"`
-	Steps   []StepStatus `json:"steps"`
+	ID      ID     `json:"id"`
+	Saga    string `json:"saga"`
+	Version int    `json:"version"`
+	State   State  `json:"state"`
+	Step    string `json:"step,omitempty"`   // that failed, or where it is parked
+	Reason  string `json:"reason,omitempty"` // why it turned back or parked
+	// Progress is the weighted share of the saga that is done, from 0 to 1. What is taken back no longer counts. The two ways of
+	// a condition weigh the same, and so does each of an each's items, so that it never falls while the saga goes forward.
+	Progress float64      `json:"progress"`
+	Started  time.Time    `json:"started"`
+	Ended    time.Time    `json:"ended,omitzero"`
+	Steps    []StepStatus `json:"steps"`
 }
 
-// StepStatus describes one step of a saga, in the order of the definition.
+// StepStatus describes one step of a saga, in the order of the definition. Steps in an [Each] are listed once per item as
+// soon as it got its items, before as they stand in the definition.
 type StepStatus struct {
-	Name     string    `json:"name"`
+	Name     string    `json:"name"`         // "ship[3]/book" in the item with index 3 of the each "ship"
+	Of       string    `json:"of,omitempty"` // the same step in the definition, "ship[]/book", if that is another name
 	Kind     string    `json:"kind"`
 	Status   string    `json:"status"` // pending, retrying, waiting, done, rejected, unknown, skipped, undo-retrying, undo-waiting, undone
 	Failed   int       `json:"failed_attempts,omitempty"`
@@ -247,17 +252,31 @@ func (m *machine) describe() Status {
 	case m.dir == backward:
 		s.State = StateCompensating
 	}
-	for _, n := range m.all {
-		if n.kind < kindAwait {
-			continue
-		}
-		ns := m.nodes[n.id]
-		s.Steps = append(s.Steps, StepStatus{
-			Name: n.name, Kind: n.kind.String(), Status: ns.status.String(), Failed: ns.failed + ns.undoFailed, At: ns.at, Error: ns.lastErr,
-			Undoable: n.undo != nil,
-		})
-	}
+	s.Steps = m.steps(nil, m.def.root.children)
+	s.Progress = m.progress()
 	return s
+}
+
+func (m *machine) steps(out []StepStatus, list []*node) []StepStatus {
+	for _, n := range list {
+		ns := &m.nodes[n.id]
+		if n.kind >= kindAwait {
+			step := StepStatus{
+				Name: n.name, Kind: n.kind.String(), Status: ns.status.String(), Failed: ns.failed + ns.undoFailed, At: ns.at, Error: ns.lastErr,
+				Undoable: n.undo != nil,
+			}
+			if n.template != nil {
+				step.Of = n.template.name
+			}
+			out = append(out, step)
+		}
+		children := n.children
+		if n.kind == kindEach && ns.scope != nil {
+			children = ns.scope.items
+		}
+		out = m.steps(m.steps(out, children), n.otherwise)
+	}
+	return out
 }
 
 func uidOfKey(key string) (UID, error) {

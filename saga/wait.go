@@ -26,6 +26,7 @@ type AwaitNode[S any] struct {
 	payload      reflect.Type
 	deliver      func(S, []byte) (S, error)
 	within       time.Duration
+	weight       int
 	onDeadline   []Node[S]
 }
 
@@ -64,16 +65,19 @@ func (a *AwaitBuilder[S]) Within(d time.Duration) *AwaitNode[S] {
 // OnDeadline runs these nodes when the deadline passes, instead of rejecting.
 func (n *AwaitNode[S]) OnDeadline(nodes ...Node[S]) *AwaitNode[S] { n.onDeadline = nodes; return n }
 
+// Weight is the wait's share of [Status.Progress] beside its neighbours. Default 1.
+func (n *AwaitNode[S]) Weight(w int) *AwaitNode[S] { n.weight = w; return n }
+
 func (n *AwaitNode[S]) compile(b *builder, _ func(S)) *node {
-	out := b.add(&node{kind: kindAwait, name: n.name, signal: n.signal, payload: n.payload, within: n.within})
+	out := b.add(&node{kind: kindAwait, name: n.name, weight: n.weight, signal: n.signal, payload: n.payload, within: n.within})
 	switch {
 	case n.signal == "":
-		b.problem(n.name, "awaits a signal without a name")
+		b.problem(out.name, "awaits a signal without a name")
 	case n.within <= 0:
-		b.problem(n.name, "has a deadline that is not positive")
+		b.problem(out.name, "has a deadline that is not positive")
 	}
 	if n.deliver == nil {
-		b.problem(n.name, "has no fold function")
+		b.problem(out.name, "has no fold function")
 	} else {
 		out.deliver = func(state any, raw []byte) (any, error) { return n.deliver(state.(S), raw) }
 	}
@@ -93,7 +97,7 @@ func Sleep[S any](name string, d func(S) time.Duration) Node[S] { return &sleepN
 func (n *sleepNode[S]) compile(b *builder, _ func(S)) *node {
 	out := b.add(&node{kind: kindSleep, name: n.name})
 	if n.d == nil {
-		b.problem(n.name, "has no function")
+		b.problem(out.name, "has no function")
 		return out
 	}
 	out.sleep = func(state any) time.Duration { return n.d(state.(S)) }

@@ -45,7 +45,7 @@ func PlaceOrder(steps *app.Steps, remote *sagakafka.Caller, timeout time.Duratio
 				return platform.ScheduleDelivery{OrderID: p.OrderID, CustomerID: p.CustomerID, PetID: p.PetID, Priority: p.Priority}
 			},
 			func(p *app.Purchase, r platform.DeliveryScheduled) { p.DeliveryID, p.Slot = r.DeliveryID, r.Slot }).Timeout(timeout),
-		saga.TxStep("confirm_order", steps.Confirm).Pivot(), // an approved order is not cancelled any more
+		saga.TxPivot("confirm_order", steps.Confirm), // an approved order is not cancelled any more
 		saga.Publish("publish_approved", app.ApprovedEvent),
 	).Searchable(func(p app.Purchase) map[string]string {
 		return map[string]string{"customer": p.CustomerID, "pet": p.PetID}

@@ -33,6 +33,13 @@
 // [Def.SVG] and [Def.Mermaid] draw it, [Def.SVGOf] and [Def.MermaidOf] draw one run of it. [Lint] warns of what runs and will
 // hurt. [Diff] tells what a new version changes, and which sagas under way would fit it.
 //
+// # Helping sagas that are stuck
+//
+// [Engine.Search] finds sagas by state, age and [Def.Searchable] attributes without reading journals, [Engine.Show] tells
+// everything about one. [Engine.Intervene] pauses, resumes, retries, cancels and terminates, skips, resolves and rejects
+// steps; [Engine.Bulk] does so for all that a search finds, [Engine.Fork] goes on elsewhere. Each leaves one record with who
+// and why, and its answer is what the journal says.
+//
 // # What it does not do
 //
 // It isolates nothing: other transactions see a saga's intermediate effects. It does not replay code: change the tree under

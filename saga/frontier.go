@@ -119,7 +119,7 @@ func (w *walker) node(n *node) []standing {
 		return out
 	}
 	switch n.kind {
-	case kindSequence:
+	case kindSequence, kindEach, kindChild: // of an each one item stands for all
 		return w.list(n.children)
 	case kindParallel:
 		out := []standing{{complete: true}}
@@ -184,7 +184,7 @@ func (p *past) outline(nodes []*node) string {
 	var b strings.Builder
 	for _, n := range nodes {
 		switch n.kind {
-		case kindSequence:
+		case kindSequence, kindEach, kindChild:
 			b.WriteString(p.outline(n.children))
 			continue
 		case kindParallel:
@@ -224,7 +224,7 @@ func (p *past) list(nodes []*node) (missing *node) {
 func (p *past) node(n *node) (missing *node) {
 	m := p.at[n.name]
 	switch {
-	case n.kind == kindSequence:
+	case n.kind == kindSequence, n.kind == kindEach, n.kind == kindChild:
 		return p.list(n.children)
 	case n.kind == kindParallel:
 		for _, lane := range n.children {

@@ -68,11 +68,11 @@ func (c *chart) list(nodes []*node, in []exit) []exit {
 func (c *chart) node(n *node, in []exit) []exit {
 	id := mermaidID(n)
 	switch n.kind {
-	case kindSequence, kindParallel:
-		c.line(`subgraph %s["%s"]`, id, mermaidText(n.name))
+	case kindSequence, kindParallel, kindEach, kindChild:
+		c.line(`subgraph %s["%s"]`, id, mermaidText(groupLabel(n)))
 		c.depth++
 		var out []exit
-		if n.kind == kindSequence {
+		if n.kind != kindParallel {
 			out = c.list(n.children, in)
 		} else {
 			c.line(`%sfork((" "))`, id)
@@ -131,7 +131,7 @@ func (c *chart) shape(n *node, id string) {
 func (c *chart) undo(n *node, in []string) []string {
 	id := mermaidID(n)
 	switch n.kind {
-	case kindSequence:
+	case kindSequence, kindEach, kindChild:
 		return c.undoList(n.children, in)
 	case kindWhen:
 		return appendNew(c.undoList(n.children, in), c.undoList(n.otherwise, in))

@@ -134,3 +134,16 @@ func shortDuration(d time.Duration) string {
 	}
 	return s
 }
+
+// groupLabel is what stands on the frame of a group.
+func groupLabel(n *node) string {
+	switch n.kind {
+	case kindEach:
+		return n.name + " · each item, " + strconv.Itoa(n.limit) + " at once"
+	case kindChild:
+		if n.child != nil {
+			return n.name + " · " + n.child.kind()
+		}
+	}
+	return n.name
+}

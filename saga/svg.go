@@ -125,7 +125,7 @@ func (l *layout) list(nodes []*node, in flow) (box, flow) {
 
 func (l *layout) node(n *node, in flow) (box, flow) {
 	switch {
-	case n.kind == kindSequence:
+	case n.kind == kindSequence, n.kind == kindEach, n.kind == kindChild:
 		return l.sequence(n, in)
 	case n.kind == kindParallel:
 		return l.parallel(n, in)
@@ -143,7 +143,7 @@ func (l *layout) sequence(n *node, in flow) (box, flow) {
 		inner.width + 2*panelPad, inner.height + 2*panelHead, inner.axis + panelPad,
 		func(p *painter, x, y int) {
 			axis, bottom := x+inner.axis+panelPad, y+inner.height+2*panelHead
-			p.panel(n.name, "frame", x, y, inner.width+2*panelPad, bottom-y, axis)
+			p.panel(groupLabel(n), "frame", x, y, inner.width+2*panelPad, bottom-y, axis)
 			p.edge(axis, y, y+panelHead, in)
 			inner.draw(p, x+panelPad, y+panelHead)
 			p.line(axis, bottom-panelHead, bottom)

@@ -252,12 +252,20 @@ func (a *activation) work(events []event) (leave bool) {
 		events = append(a.kept, events...)
 		a.kept = nil
 	}
+	var sealed error
 	for _, ev := range events {
 		if ev.kind == evMail {
 			a.mail = append(a.mail, *ev.mail)
+			if ev.mail.err != nil {
+				sealed = ev.mail.err
+			}
 		}
 	}
-	if err := a.open(events); err != nil {
+	err := a.open(events)
+	if err == nil && a.m != nil {
+		err = sealed // it stays in the mailbox until it can be read; without it the saga might take another turn
+	}
+	if err != nil {
 		a.keep(events)
 		return a.failed(err)
 	}
@@ -308,7 +316,7 @@ func (a *activation) open(events []event) error {
 			return err
 		}
 	}
-	histories, err := a.w.e.store.Load(a.w.ctx, []UID{a.uid})
+	histories, err := a.w.e.journal.Load(a.w.ctx, []UID{a.uid})
 	if err != nil {
 		return err
 	}

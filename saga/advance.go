@@ -359,7 +359,7 @@ func (a *activation) deliverSignal(n *node) (Record, error) {
 	}
 	payload, _ := a.m.hasSignal(n.signal)
 	if _, err := n.deliver(state, payload); err != nil {
-		reason := err.Error()
+		reason := n.guard(err).Error()
 		var reject *RejectError
 		if errors.As(err, &reject) {
 			reason = reject.Reason

@@ -215,6 +215,7 @@ func (w *worker) halt(cause error) {
 
 // call runs the user's function and contains its panics.
 func (a *activation) call(c Ctx, cmd Command, tx data.Tx, state, result any) (payload []byte, value any, err error) {
+	defer func() { err = cmd.node.guard(err) }()
 	defer func() {
 		if p := recover(); p != nil {
 			payload, value, err = nil, nil, fmt.Errorf("panic: %v\n%s", p, debug.Stack())

@@ -52,6 +52,11 @@ type Config struct {
 	// result is that of the last call; a call after Around returned counts for nothing. Test kits inject faults with it, tracers
 	// open spans. It must be safe for concurrent use.
 	Around func(c Ctx, attempt func(Ctx) error) error
+	// Codec encodes the payloads of what is marked sensitive, before they reach the store; sagacodec makes one that encrypts.
+	// Without it definitions with sensitive parts are refused. Every process that works for such sagas needs it, and keeps the
+	// keys it wrote with for as long as sagas are remembered: the journal is never rewritten. Long payloads are compressed
+	// with or without it, before they are encoded.
+	Codec Codec
 	// Hooks observe the engine; several sets of them are joined with [JoinHooks].
 	Hooks Hooks
 }

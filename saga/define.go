@@ -41,6 +41,8 @@ type shape struct {
 	decodeState func([]byte) (any, error)
 	attributes  func(state any) map[string]string
 	contains    []string // names of the definitions in this one, however deep
+	sensitive   bool     // the input is
+	guarded     bool     // something is sensitive
 	flat        bool     // a copy of the state shares no memory with it
 }
 
@@ -69,6 +71,9 @@ func Define[S any](name string, version int, nodes ...Node[S]) *Def[S] {
 		contains: slices.Sorted(maps.Keys(b.children)), decodeState: decodeResult[S], flat: flat(reflect.TypeFor[S]()),
 	}}
 	d.fingerprint = fingerprint(root)
+	for _, n := range d.nodes {
+		d.guarded = d.guarded || n.sensitive || n.child != nil && n.child.guarded
+	}
 	if len(b.problems) > 0 {
 		d.err = fmt.Errorf("saga: definition %q version %d: %w", name, version, errors.Join(b.problems...))
 	}

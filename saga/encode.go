@@ -1,6 +1,7 @@
 package saga
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -16,6 +17,7 @@ type recordBody struct {
 	Attempt int             `json:"a,omitempty"`
 	Due     int64           `json:"d,omitempty"`
 	Payload json.RawMessage `json:"p,omitempty"`
+	Sealed  []byte          `json:"z,omitempty"`
 	Reason  string          `json:"r,omitempty"`
 	Actor   string          `json:"by,omitempty"`
 	Name    string          `json:"s,omitempty"`
@@ -47,6 +49,10 @@ func EncodeRecord(dst []byte, r Record) ([]byte, error) {
 	dst = appendInt(dst, "d", micros(r.Due))
 	if len(r.Payload) > 0 {
 		dst = append(append(dst, `,"p":`...), r.Payload...)
+	}
+	if len(r.Sealed) > 0 {
+		dst = base64.StdEncoding.AppendEncode(append(dst, `,"z":"`...), r.Sealed)
+		dst = append(dst, '"')
 	}
 	dst = appendString(dst, "r", r.Reason)
 	dst = appendString(dst, "by", r.Actor)
@@ -95,7 +101,7 @@ func DecodeRecord(seq int64, kind RecordKind, body []byte) (Record, error) {
 	}
 	return Record{
 		Seq: seq, Kind: kind, At: fromMicros(b.At), Node: b.Node, Undo: b.Undo, Attempt: b.Attempt, Due: fromMicros(b.Due), Payload: b.Payload,
-		Reason: b.Reason, Actor: b.Actor, Name: b.Name, Dedupe: b.Dedupe, Taken: b.Taken, Open: b.Open, Meta: b.Meta, End: b.End,
+		Sealed: b.Sealed, Reason: b.Reason, Actor: b.Actor, Name: b.Name, Dedupe: b.Dedupe, Taken: b.Taken, Open: b.Open, Meta: b.Meta, End: b.End,
 	}, nil
 }
 

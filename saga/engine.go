@@ -14,10 +14,11 @@ import (
 // Engine runs sagas. [Engine.Run] works until its context ends; starting, signalling and asking also work without it, in a
 // process that is only a client. It is safe for concurrent use.
 type Engine struct {
-	cfg   Config
-	store Store
-	defs  map[string]*shape // by name@version
-	infos []DefInfo
+	cfg     Config
+	store   Store
+	journal sealing           // the store, for what holds payloads
+	defs    map[string]*shape // by name@version
+	infos   []DefInfo
 
 	mu       sync.Mutex
 	running  bool
@@ -35,6 +36,7 @@ type Engine struct {
 func New(cfg Config, store Store, defs ...Definition) (*Engine, error) {
 	cfg = cfg.withDefaults()
 	e := &Engine{cfg: cfg, store: store, defs: map[string]*shape{}, watchers: map[UID][]chan ending{}, calls: &calls{}}
+	e.journal = sealing{e}
 	var errs []error
 	if err := cfg.validate(); err != nil {
 		errs = append(errs, fmt.Errorf("saga: config: %w", err))
@@ -65,6 +67,9 @@ func (e *Engine) add(s *shape) error {
 		if n.publishes && e.cfg.Publish == nil {
 			return fmt.Errorf("saga: definition %q: node %q: %w", s.name, n.name, errNoPublisher)
 		}
+	}
+	if s.guarded && e.cfg.Codec == nil {
+		return fmt.Errorf("saga: definition %q: %w", s.name, errNoCodec)
 	}
 	e.defs[s.kind()] = s
 	e.infos = append(e.infos, DefInfo{s.kind(), s.fingerprint})

@@ -42,6 +42,7 @@ var (
 )
 
 var (
+	errNoCodec     = errors.New("saga: something is sensitive, but Config.Codec is not set")
 	errNoPublisher = errors.New("saga: the definition publishes events, but Config.Publish is not set")
 	// errInterrupted ends a step's context when the saga turned back; the step's outcome then is unknown.
 	errInterrupted = errors.New("saga: the saga turned back while the step was running")

@@ -34,7 +34,7 @@ func (e *Engine) Fork(ctx context.Context, source, id ID, step string, by By) er
 	if err != nil {
 		return fmt.Errorf("saga: fork of %q: %w", source, err)
 	}
-	h, err := e.store.Load(ctx, []UID{ref.UID})
+	h, err := e.journal.Load(ctx, []UID{ref.UID})
 	if err != nil || len(h) == 0 {
 		return fmt.Errorf("saga: fork of %q: %w", source, errors.Join(err, ErrNotFound))
 	}
@@ -63,7 +63,7 @@ func (e *Engine) Fork(ctx context.Context, source, id ID, step string, by By) er
 	if err := e.Register(ctx); err != nil {
 		return fmt.Errorf("saga: fork of %q: %w", source, err)
 	}
-	err = e.store.DB().InTx(ctx, func(ctx context.Context, tx data.Tx) error { return e.store.Create(ctx, tx, write) })
+	err = e.store.DB().InTx(ctx, func(ctx context.Context, tx data.Tx) error { return e.journal.Create(ctx, tx, write) })
 	if errors.Is(err, ErrConflict) {
 		if there, lookup := e.store.Lookup(ctx, id); lookup == nil && there.InputHash == write.Ref.InputHash {
 			return nil

@@ -80,7 +80,7 @@ func (w *worker) lookForMail(lanes []int64, after int64) (page []Mail, full bool
 	}
 	w.mailGone = nil
 	w.mu.Unlock()
-	mail, err := w.e.store.Mail(w.ctx, lanes, after, lookLimit)
+	mail, err := w.e.journal.Mail(w.ctx, lanes, after, lookLimit)
 	if err != nil {
 		return nil, false, err
 	}
@@ -221,7 +221,7 @@ func (a *activation) takeReply(m Mail) []Record {
 			if err == nil {
 				err = errors.New("it is no JSON")
 			}
-			return []Record{{Kind: Parked, Node: n.name, Reason: "the reply does not decode: " + err.Error()}}
+			return []Record{{Kind: Parked, Node: n.name, Reason: "the reply does not decode: " + n.guard(err).Error()}}
 		}
 		return []Record{{Kind: Done, Node: n.name, Payload: json.RawMessage(m.Payload)}}
 	case undo && (s == undoArmed || s == undoRetrying):

@@ -93,7 +93,7 @@ func (i *Intervention) Wait(ctx context.Context) error {
 
 // answer reads in the journal what became of the verb.
 func (i *Intervention) answer(ctx context.Context) (settled bool, err error) {
-	h, err := i.e.store.Load(ctx, []UID{i.ref.UID})
+	h, err := i.e.journal.Load(ctx, []UID{i.ref.UID})
 	if err != nil {
 		return false, err
 	}
@@ -294,13 +294,16 @@ func terminated(def *shape, h History) *machine {
 // sent in time wins, however late it is noticed. It reports false when such a signal is on its way here already.
 func (d *decision) mailFirst() (ready bool, err error) {
 	a := d.a
-	mail, err := a.w.e.store.MailOf(a.w.ctx, a.uid)
+	mail, err := a.w.e.journal.MailOf(a.w.ctx, a.uid)
 	if err != nil {
 		return false, err
 	}
 	for _, m := range mail {
 		if m.Kind != MailSignal || a.has(m.ID) {
 			continue
+		}
+		if m.err != nil {
+			return false, m.err
 		}
 		if a.w.handOut(m.ID) {
 			a.mail = append(a.mail, m)

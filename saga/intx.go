@@ -48,8 +48,9 @@ func (a *activation) runInTx(c Command) ([]Record, error) {
 			MailDone: a.mailIDs(), Wake: a.asleep,
 		}
 		a.projectEnd(&write)
-		return a.w.e.store.AppendTx(ctx, tx, a.w.lease, write)
+		return a.w.e.journal.AppendTx(ctx, tx, a.w.lease, write)
 	})
+	err = c.node.guard(err)
 	r := &attemptResult{node: c.node, undo: c.Undo, attempt: c.Attempt, err: err, took: time.Since(began)}
 	r.void = err != nil && (errors.Is(err, ErrFenced) || errors.Is(err, ErrStale) || a.w.steps.Err() != nil)
 	a.w.e.attempted(ctx, &info, r)

@@ -129,11 +129,14 @@ func note(set *map[string]struct{}, key string) {
 func (m *machine) apply(r Record) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("saga: %s: folding record %d of step %q panicked: %v", m.id, r.Seq, r.Node, p)
+			err = fmt.Errorf("saga: %s: folding record %d of step %q panicked: %v", m.id, r.Seq, r.Node, m.def.panicked(p))
 		}
 	}()
 	if r.Seq != m.seq+1 {
 		return fmt.Errorf("saga: %s: journal has record %d after %d", m.id, r.Seq, m.seq)
+	}
+	if r.Sealed != nil {
+		return fmt.Errorf("saga: %s: the payload of journal record %d was not opened", m.id, r.Seq)
 	}
 	m.seq = r.Seq
 	if r.Dedupe != "" && r.Kind != Signalled {

@@ -51,6 +51,7 @@ type node struct {
 	name      string // unique in the definition; behind those of the children and eaches it stands in, as a path
 	local     string // without that
 	publishes bool
+	sensitive bool // its payload is stored only encoded
 	hasResult bool // other than None
 	parent    *node
 	children  []*node // of an await: what runs on its deadline

@@ -77,6 +77,7 @@ type Record struct {
 	Attempt int               // of Failed: how many attempts have failed
 	Due     time.Time         // of Failed and Armed
 	Payload json.RawMessage   // input, result, signal
+	Sealed  []byte            // instead of Payload in the store, when that is long or sensitive; the engine seals and opens
 	Reason  string            // of what went wrong, or why somebody intervened
 	Actor   string            // who intervened
 	Name    string            // of Signalled: the signal

@@ -131,7 +131,7 @@ func (w *worker) recoverSome(lane int64) (done bool, err error) {
 		}
 	}
 	if len(uids) > 0 {
-		histories, err := w.e.store.Load(w.ctx, uids)
+		histories, err := w.e.journal.Load(w.ctx, uids)
 		if err != nil {
 			for _, a := range held {
 				a.leave()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -57,8 +58,13 @@ func (e *Engine) Show(ctx context.Context, id ID) (Dossier, error) {
 	if err != nil {
 		return fail(err)
 	}
+	shown := h[0]
+	shown.Records = slices.Clone(shown.Records)
+	e.journal.redact(&shown)
+	e.journal.open(&h[0])
+	unsealMail(e.cfg.Codec, facts.Mail)
 	s := facts.summary()
-	d := Dossier{Attributes: s.Attributes, WakesAt: s.WakesAt, ForkOf: facts.From, Forks: facts.Forks, Journal: h[0].Records}
+	d := Dossier{Attributes: s.Attributes, WakesAt: s.WakesAt, ForkOf: facts.From, Forks: facts.Forks, Journal: shown.Records}
 	for _, m := range facts.Mail {
 		w := Waiting{Kind: string(m.Kind), Name: m.Name, Actor: m.Actor, Reason: m.Reason, At: m.At}
 		if v, err := verbOf(m); m.Kind == MailVerb && err == nil {

@@ -1,6 +1,7 @@
 package saga
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -39,7 +40,7 @@ func (d *Def[S]) Start(ctx context.Context, e *Engine, id ID, input S) (run *Run
 	run = &Run[S]{e: e, def: d, ref: write.Ref}
 	err = e.start(ctx, &d.shape, write)
 	if errors.Is(err, ErrConflict) {
-		return d.existing(ctx, e, write.Ref)
+		return d.existing(ctx, e, write)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("saga: start %q: %w", id, err)
@@ -59,7 +60,7 @@ func (d *Def[S]) StartTx(ctx context.Context, e *Engine, tx data.Tx, id ID, inpu
 	if !e.registered() {
 		return nil, fmt.Errorf("saga: start %q: %w: call the engine's Register before the transaction, or Run", id, ErrNotRegistered)
 	}
-	if err := e.store.Create(ctx, tx, write); err != nil {
+	if err := e.journal.Create(ctx, tx, write); err != nil {
 		return nil, fmt.Errorf("saga: start %q: %w", id, err)
 	}
 	e.announceSoon()
@@ -79,13 +80,25 @@ func (d *Def[S]) Find(ctx context.Context, e *Engine, id ID) (*Run[S], error) {
 	return &Run[S]{e: e, def: d, ref: ref, Existed: true}, nil
 }
 
-func (d *Def[S]) existing(ctx context.Context, e *Engine, want Ref) (*Run[S], error) {
+func (d *Def[S]) existing(ctx context.Context, e *Engine, write Write) (*Run[S], error) {
+	want := write.Ref
 	got, err := e.store.Lookup(ctx, want.ID)
 	if err != nil {
 		return nil, fmt.Errorf("saga: start %q: %w", want.ID, err)
 	}
 	if got.Kind != want.Kind || got.InputHash != want.InputHash {
 		return nil, fmt.Errorf("saga: start %q: %w: it is a %s and the input differs or the definition does", want.ID, ErrConflict, got.Kind)
+	}
+	if d.sensitive { // their hash would say too much
+		h, err := e.journal.Load(ctx, []UID{got.UID})
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("saga: start %q: %w", want.ID, err)
+		case len(h) == 0 || len(h[0].Records) == 0:
+			return nil, fmt.Errorf("saga: start %q: whether the input is the same: %w", want.ID, ErrUnreadable)
+		case !bytes.Equal(h[0].Records[0].Payload, write.Records[0].Payload):
+			return nil, fmt.Errorf("saga: start %q: %w: the input differs", want.ID, ErrConflict)
+		}
 	}
 	return &Run[S]{e: e, def: d, ref: got, Existed: true}, nil
 }
@@ -113,10 +126,14 @@ func (d *Def[S]) firstWrite(ctx context.Context, e *Engine, id ID, input S) (Wri
 	if err != nil {
 		return Write{}, fmt.Errorf("saga: start %q: %w", id, err)
 	}
-	sum := sha256.Sum256(raw)
+	hash := "sensitive"
+	if !d.sensitive {
+		sum := sha256.Sum256(raw)
+		hash = hex.EncodeToString(sum[:16])
+	}
 	return Write{
 		Attributes: attributes,
-		Ref:        Ref{UID: UID(uuidv7.New()), ID: id, Kind: d.kind(), InputHash: hex.EncodeToString(sum[:16])}, New: true,
+		Ref:        Ref{UID: UID(uuidv7.New()), ID: id, Kind: d.kind(), InputHash: hash}, New: true,
 		Records: []Record{{Seq: 1, Kind: Started, At: time.Now(), Payload: raw, Meta: e.metaOf(ctx), value: state}},
 	}, nil
 }
@@ -142,7 +159,7 @@ func (e *Engine) start(ctx context.Context, def *shape, write Write) error {
 func (e *Engine) create(ctx context.Context, write Write) error {
 	began := time.Now()
 	for {
-		err := e.store.DB().InTx(ctx, func(ctx context.Context, tx data.Tx) error { return e.store.Create(ctx, tx, write) })
+		err := e.store.DB().InTx(ctx, func(ctx context.Context, tx data.Tx) error { return e.journal.Create(ctx, tx, write) })
 		if err == nil {
 			e.announce(0)
 			return nil
@@ -230,7 +247,7 @@ func (r *Run[S]) Result(ctx context.Context) (S, error) {
 
 // read loads a saga's journal and folds it.
 func (e *Engine) read(ctx context.Context, uid UID) (*machine, error) {
-	h, err := e.store.Load(ctx, []UID{uid})
+	h, err := e.journal.Load(ctx, []UID{uid})
 	if err != nil {
 		return nil, err
 	}

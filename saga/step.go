@@ -45,7 +45,10 @@ func (a *action[S, R]) compileAction(b *builder) *node {
 			return a.undo(c, tx, state.(S), r)
 		}
 	}
-	n.decode = decodeResult[R]
+	n.decode = func(raw []byte) (any, error) {
+		r, err := decodeResult[R](raw)
+		return r, n.guard(err)
+	}
 	var r R
 	_, none := any(r).(None)
 	n.hasResult = !none

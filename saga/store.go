@@ -241,10 +241,13 @@ type Mail struct {
 	Kind     MailKind
 	Name     string
 	Dedupe   string
-	Payload  []byte
-	Rejected bool // of a reply
+	Payload  []byte // JSON, or the sealed form of what is long or sensitive
+	Rejected bool   // of a reply
 	Actor    string
 	Reason   string
+
+	sensitive bool
+	err       error // the payload cannot be opened
 }
 
 // Forever is the sleep of a parked saga.

@@ -35,7 +35,7 @@ func (s *Signal[D]) Send(ctx context.Context, e *Engine, id ID, payload D, opts 
 	if len(raw) > e.cfg.MaxPayload {
 		return fmt.Errorf("saga: signal %q: %w: %d bytes, limit %d", s.name, ErrTooLarge, len(raw), e.cfg.MaxPayload)
 	}
-	m := Mail{Kind: MailSignal, Name: s.name, Payload: raw}
+	m := Mail{Kind: MailSignal, Name: s.name, Payload: raw, sensitive: s.sensitive}
 	for _, o := range opts {
 		o.apply(&m)
 	}
@@ -61,8 +61,9 @@ func (e *Engine) Reply(ctx context.Context, q data.Querier, r Reply) error {
 	if own {
 		q = e.store.DB()
 	}
-	err = e.store.Post(ctx, q, Mail{
+	err = e.journal.Post(ctx, q, Mail{
 		Saga: uid, Kind: MailReply, Name: r.Key, Dedupe: "reply", Payload: r.Result, Rejected: r.Rejected, Reason: r.Reason,
+		sensitive: e.sensitiveReply(r.Key),
 	})
 	if errors.Is(err, ErrFinished) {
 		return nil
@@ -114,7 +115,10 @@ func (e *Engine) post(ctx context.Context, id ID, m Mail) error {
 		return fmt.Errorf("saga: %s to %q: %w", m.Kind, id, err)
 	}
 	m.Saga = ref.UID
-	if err := e.store.Post(ctx, e.store.DB(), m); err != nil {
+	if def := e.defs[ref.Kind]; m.Kind == MailVerb && def != nil {
+		m.sensitive = def.guarded // it may supply a result
+	}
+	if err := e.journal.Post(ctx, e.store.DB(), m); err != nil {
 		return fmt.Errorf("saga: %s to %q: %w", m.Kind, id, err)
 	}
 	e.announce(ref.Lane)
@@ -219,8 +223,19 @@ func (e *Engine) List(ctx context.Context, limit int) ([]Status, error) {
 	return out, nil
 }
 
-// History returns a saga's journal. The error matches [ErrNotFound], or [ErrUnreadable] beside the records before the damage.
+// History returns a saga's journal, with "[sensitive]" for the payloads of what is sensitive. The error matches [ErrNotFound],
+// or [ErrUnreadable] beside the records before the damage.
 func (e *Engine) History(ctx context.Context, id ID) ([]Record, error) {
+	return e.history(ctx, id, e.journal.redact)
+}
+
+// Reveal is [Engine.History] with the sensitive payloads too. Whoever calls it answers for the permission, and for a line in
+// an audit log. A payload whose key is gone ends the history with an error that matches [ErrUnreadable].
+func (e *Engine) Reveal(ctx context.Context, id ID) ([]Record, error) {
+	return e.history(ctx, id, e.journal.open)
+}
+
+func (e *Engine) history(ctx context.Context, id ID, open func(*History)) ([]Record, error) {
 	ref, err := e.store.Lookup(ctx, id)
 	if err != nil {
 		return nil, fmt.Errorf("saga: history of %q: %w", id, err)
@@ -231,7 +246,8 @@ func (e *Engine) History(ctx context.Context, id ID) ([]Record, error) {
 		return nil, fmt.Errorf("saga: history of %q: %w", id, err)
 	case len(h) == 0:
 		return nil, fmt.Errorf("saga: history of %q: %w", id, ErrNotFound)
-	case h[0].Err != nil:
+	}
+	if open(&h[0]); h[0].Err != nil {
 		return h[0].Records, fmt.Errorf("saga: history of %q: %w: %w", id, ErrUnreadable, h[0].Err)
 	}
 	return h[0].Records, nil

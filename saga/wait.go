@@ -9,10 +9,13 @@ import (
 
 // Signal is a typed message from outside into a waiting saga: an approval, a callback. Declare it once, beside the
 // definition; it has no state of its own.
-type Signal[D any] struct{ name string }
+type Signal[D any] struct {
+	name      string
+	sensitive bool
+}
 
 // NewSignal names a signal whose payload is a D, encoded as JSON.
-func NewSignal[D any](name string) *Signal[D] { return &Signal[D]{name} }
+func NewSignal[D any](name string) *Signal[D] { return &Signal[D]{name: name} }
 
 // Name is the signal's name.
 func (s *Signal[D]) Name() string { return s.name }
@@ -23,6 +26,7 @@ type AwaitBuilder[S any] struct{ n AwaitNode[S] }
 // AwaitNode waits for a signal; see [Await].
 type AwaitNode[S any] struct {
 	name, signal string
+	sensitive    bool
 	payload      reflect.Type
 	deliver      func(S, []byte) (S, error)
 	within       time.Duration
@@ -37,7 +41,7 @@ type AwaitNode[S any] struct {
 func Await[S, D any](sig *Signal[D], fold func(*S, D) error) *AwaitBuilder[S] {
 	n := AwaitNode[S]{payload: reflect.TypeFor[D]()}
 	if sig != nil {
-		n.name, n.signal = sig.name, sig.name
+		n.name, n.signal, n.sensitive = sig.name, sig.name, sig.sensitive
 	}
 	if fold != nil {
 		n.deliver = func(s S, raw []byte) (S, error) {
@@ -69,7 +73,7 @@ func (n *AwaitNode[S]) OnDeadline(nodes ...Node[S]) *AwaitNode[S] { n.onDeadline
 func (n *AwaitNode[S]) Weight(w int) *AwaitNode[S] { n.weight = w; return n }
 
 func (n *AwaitNode[S]) compile(b *builder, _ func(S)) *node {
-	out := b.add(&node{kind: kindAwait, name: n.name, weight: n.weight, signal: n.signal, payload: n.payload, within: n.within})
+	out := b.add(&node{kind: kindAwait, name: n.name, weight: n.weight, signal: n.signal, payload: n.payload, within: n.within, sensitive: n.sensitive})
 	switch {
 	case n.signal == "":
 		b.problem(out.name, "awaits a signal without a name")

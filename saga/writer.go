@@ -38,9 +38,13 @@ func (wr *writer) append(q *queued, write Write) error {
 	if q.done == nil {
 		q.done = make(chan error, 1)
 	}
+	write, err := wr.w.e.journal.seal(write)
+	if err != nil {
+		return err
+	}
 	q.write, q.size = write, 0
 	for _, r := range write.Records {
-		q.size += len(r.Payload) + 200
+		q.size += len(r.Payload) + len(r.Sealed)*4/3 + 200
 	}
 	select {
 	case wr.queue <- q:

@@ -56,7 +56,7 @@ var Table = []Row{
 	},
 
 	// Floor 2.
-	{Package: "saga", May: []string{"data"}, Test: append([]string{"saga/sagasqlite", "saga/sagapg"}, dataDrivers...)},
+	{Package: "saga", May: []string{"data"}, Test: append([]string{"saga/sagasqlite", "saga/sagapg", "saga/sagacodec"}, dataDrivers...)},
 	{Package: "data/migrate", May: []string{"data"}, Third: []string{"github.com/pressly/goose/v3"}, Test: dataDrivers},
 	{Package: "data/outbox", May: []string{"data"}, Test: withMigrate},
 	{Package: "data/inbox", May: []string{"data"}, Test: withMigrate},
@@ -122,6 +122,7 @@ var Table = []Row{
 		Package: "saga/sagatest", May: []string{"saga", "data", "data/datasqlite"}, Third: testLibraries,
 		Test: []string{"saga/sagasqlite", "saga/sagapg"},
 	},
+	{Package: "saga/sagacodec", May: []string{"saga"}, Test: append([]string{"saga/sagasqlite"}, dataDrivers...)},
 	{
 		Package: "saga/sagaotel", May: []string{"saga"}, Third: otelAPI,
 		Test: append([]string{

@@ -19,7 +19,7 @@ type Census struct {
 }
 
 // Census counts what this process works for, with an entry for every definition. It reads the index of the sagas that
-// sleep, which takes a tenth of a second for a million of them, so ask for it seldom.
+// sleep, which takes a third of a second for a million of them on a busy machine, so ask for it seldom.
 func (e *Engine) Census(ctx context.Context) ([]Census, error) {
 	at := map[string]int{}
 	var out []Census

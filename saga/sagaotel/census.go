@@ -12,7 +12,7 @@ import (
 )
 
 // censusLimit bounds a count, so that a scrape never waits longer for a database that is slow.
-const censusLimit = 500 * time.Millisecond
+const censusLimit = 800 * time.Millisecond
 
 // Observe adds the engine to mmf_saga_inflight and mmf_saga_oldest_age_seconds until stop is called. One engine of a process can be
 // observed at a time with one MeterProvider.

@@ -53,8 +53,11 @@ func (s *shape) isSensitive(r *Record) bool {
 		}
 		return true
 	}
-	n := s.byName[r.Node]
-	return n == nil || n.sensitive
+	switch n := s.byName[r.Node]; r.Kind {
+	case Done, Late, Resolved:
+		return n == nil || n.sensitive
+	}
+	return true
 }
 
 // withheldError hides the text of an error that may quote a sensitive payload. What it is can still be asked for.

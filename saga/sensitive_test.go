@@ -21,30 +21,30 @@ import (
 
 const canary = "4111-1111-1111-1111"
 
-// payment is a state whose input and results must not be read in the database.
-type payment struct {
+// cardPayment is a state whose input and results must not be read in the database.
+type cardPayment struct {
 	Card, Token, Note, Pin string
 	Long                   string
 }
 
 var pin = saga.NewSignal[string]("pin").Sensitive()
 
-func pay(fail error) *saga.Def[payment] {
+func pay(fail error) *saga.Def[cardPayment] {
 	return saga.Define("pay", 1,
-		saga.Step("tokenise", func(_ saga.Ctx, p payment) (string, error) { return "token of " + p.Card, nil }).Sensitive().
-			Into(func(p *payment, t string) { p.Token = t }).Undo(func(saga.Ctx, payment, string) error { return nil }),
-		saga.TxStep("store", func(_ saga.Ctx, _ data.Tx, p payment) (string, error) { return "stored " + p.Card, nil }).Sensitive().
-			Undo(func(saga.Ctx, data.Tx, payment, string) error { return nil }),
-		saga.Await(pin, func(p *payment, v string) error {
+		saga.Step("tokenise", func(_ saga.Ctx, p cardPayment) (string, error) { return "token of " + p.Card, nil }).Sensitive().
+			Into(func(p *cardPayment, t string) { p.Token = t }).Undo(func(saga.Ctx, cardPayment, string) error { return nil }),
+		saga.TxStep("store", func(_ saga.Ctx, _ data.Tx, p cardPayment) (string, error) { return "stored " + p.Card, nil }).Sensitive().
+			Undo(func(saga.Ctx, data.Tx, cardPayment, string) error { return nil }),
+		saga.Await(pin, func(p *cardPayment, v string) error {
 			p.Pin = v
 			if v == "bad "+canary {
 				return fmt.Errorf("the pin %s is wrong", v)
 			}
 			return nil
 		}).Within(time.Hour),
-		saga.Step("note", func(_ saga.Ctx, p payment) (string, error) {
+		saga.Step("note", func(_ saga.Ctx, p cardPayment) (string, error) {
 			return "plain note", fail
-		}).Into(func(p *payment, n string) { p.Note = n }).Retry(saga.Retry{Max: 1}).Sensitive(),
+		}).Into(func(p *cardPayment, n string) { p.Note = n }).Retry(saga.Retry{Max: 1}).Sensitive(),
 	).Sensitive()
 }
 
@@ -88,11 +88,11 @@ func TestSensitivePayloads(t *testing.T) {
 		s, def := store(), pay(nil)
 		e, end := engine(t, saga.Config{Codec: keys(t, "old"), Hooks: logs}, s, def)
 		eventually(t, "runs", e.Running)
-		run, err := def.Start(within(t), e, "p1", payment{Card: canary})
+		run, err := def.Start(within(t), e, "p1", cardPayment{Card: canary})
 		require.NoError(t, err)
-		_, err = def.Start(within(t), e, "p1", payment{Card: canary})
+		_, err = def.Start(within(t), e, "p1", cardPayment{Card: canary})
 		require.NoError(t, err, "the same input is the same saga")
-		_, err = def.Start(within(t), e, "p1", payment{Card: "other"})
+		_, err = def.Start(within(t), e, "p1", cardPayment{Card: "other"})
 		require.ErrorIs(t, err, saga.ErrConflict)
 		eventually(t, "waits", func() bool { return stepStatus(t, e, "p1", 2) == "waiting" })
 		end()
@@ -107,7 +107,7 @@ func TestSensitivePayloads(t *testing.T) {
 		require.NoError(t, err)
 		out, err := run.Result(within(t))
 		require.NoError(t, err)
-		require.Equal(t, payment{Card: canary, Token: "token of " + canary, Pin: "pin " + canary, Note: "plain note"}, out)
+		require.Equal(t, cardPayment{Card: canary, Token: "token of " + canary, Pin: "pin " + canary, Note: "plain note"}, out)
 
 		history, err := e.History(within(t), "p1")
 		require.NoError(t, err)
@@ -167,7 +167,7 @@ func TestErrorsOfSensitiveStepsAreWithheld(t *testing.T) {
 				}})
 			s, def := sqliteStore(t), pay(cause)
 			e, end := engine(t, saga.Config{Codec: keys(t, "k"), Hooks: hooks}, s, def)
-			run, err := def.Start(within(t), e, "p1", payment{Card: canary})
+			run, err := def.Start(within(t), e, "p1", cardPayment{Card: canary})
 			require.NoError(t, err)
 			require.NoError(t, pin.Send(within(t), e, "p1", send))
 			_, err = run.Result(within(t))
@@ -192,7 +192,7 @@ func TestRemovedKey(t *testing.T) {
 	stores(t, func(t *testing.T, store func() saga.Store) {
 		s, def := store(), pay(nil)
 		e, end := engine(t, saga.Config{Codec: keys(t, "old")}, s, def)
-		_, err := def.Start(within(t), e, "p1", payment{Card: canary})
+		_, err := def.Start(within(t), e, "p1", cardPayment{Card: canary})
 		require.NoError(t, err)
 		eventually(t, "waits", func() bool { return stepStatus(t, e, "p1", 2) == "waiting" })
 		end()
@@ -214,7 +214,7 @@ func TestRemovedKey(t *testing.T) {
 		_, err = e.Reveal(within(t), "p1")
 		require.ErrorAs(t, err, &gone)
 
-		other, err := def.Start(within(t), e, "p2", payment{Card: "x"})
+		other, err := def.Start(within(t), e, "p2", cardPayment{Card: "x"})
 		require.NoError(t, err)
 		require.NoError(t, pin.Send(within(t), client, "p1", "written under the old key"))
 		require.NoError(t, pin.Send(within(t), e, "p2", "y"))
@@ -245,20 +245,20 @@ func TestLongPayloadsAreCompressed(t *testing.T) {
 		long := strings.Repeat("the same again, ", 5000)
 		sig := saga.NewSignal[string]("long")
 		def := saga.Define("long", 1,
-			saga.Step("double", func(_ saga.Ctx, p payment) (string, error) { return p.Long + p.Long, nil }).
-				Into(func(p *payment, s string) { p.Note = s }),
-			saga.Await(sig, func(p *payment, s string) error { p.Pin = s; return nil }).Within(time.Hour),
-			saga.TxStep("short", func(saga.Ctx, data.Tx, payment) (string, error) { return "short result", nil }),
+			saga.Step("double", func(_ saga.Ctx, p cardPayment) (string, error) { return p.Long + p.Long, nil }).
+				Into(func(p *cardPayment, s string) { p.Note = s }),
+			saga.Await(sig, func(p *cardPayment, s string) error { p.Pin = s; return nil }).Within(time.Hour),
+			saga.TxStep("short", func(saga.Ctx, data.Tx, cardPayment) (string, error) { return "short result", nil }),
 		)
 		s := store()
 		e, end := engine(t, saga.Config{}, s, def)
-		run, err := def.Start(within(t), e, "l1", payment{Long: long})
+		run, err := def.Start(within(t), e, "l1", cardPayment{Long: long})
 		require.NoError(t, err)
 		require.NoError(t, sig.Send(within(t), e, "l1", long))
 		out, err := run.Result(within(t))
 		require.NoError(t, err)
-		require.Equal(t, payment{Long: long, Note: long + long, Pin: long}, out)
-		_, err = def.Start(within(t), e, "l1", payment{Long: long})
+		require.Equal(t, cardPayment{Long: long, Note: long + long, Pin: long}, out)
+		_, err = def.Start(within(t), e, "l1", cardPayment{Long: long})
 		require.NoError(t, err)
 		end()
 		text := stored(t, s)
@@ -276,11 +276,11 @@ func TestTooLarge(t *testing.T) {
 	huge := strings.Repeat("x", 10<<20)
 	sig := saga.NewSignal[string]("huge")
 	def := saga.Define("huge", 1,
-		saga.Step("grow", func(_ saga.Ctx, p payment) (string, error) { return huge, nil }).Retry(saga.Retry{Max: 3, First: time.Hour, Cap: time.Hour}))
+		saga.Step("grow", func(_ saga.Ctx, p cardPayment) (string, error) { return huge, nil }).Retry(saga.Retry{Max: 3, First: time.Hour, Cap: time.Hour}))
 	e, _ := engine(t, saga.Config{}, sqliteStore(t), def)
-	_, err := def.Start(within(t), e, "h1", payment{Long: huge})
+	_, err := def.Start(within(t), e, "h1", cardPayment{Long: huge})
 	require.ErrorIs(t, err, saga.ErrTooLarge)
-	run, err := def.Start(within(t), e, "h2", payment{})
+	run, err := def.Start(within(t), e, "h2", cardPayment{})
 	require.NoError(t, err)
 	require.ErrorIs(t, sig.Send(within(t), e, "h2", huge), saga.ErrTooLarge)
 	_, err = run.Result(within(t))

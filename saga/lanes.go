@@ -20,7 +20,8 @@ type ownedLane struct {
 func (w *worker) adopt() (fresh []int64, surplus map[string]int, err error) {
 	w.lanesMu.Lock()
 	defer w.lanesMu.Unlock()
-	ctx, cancel := context.WithTimeout(w.ctx, w.e.cfg.TTL/2)
+	// On a machine that is short of time a claim that has to end a zombie's sessions first must not be cut off before it has.
+	ctx, cancel := context.WithTimeout(w.ctx, max(w.e.cfg.TTL/2, 5*time.Second))
 	defer cancel()
 	owned, surplus, err := w.e.store.Claim(ctx, w.lease)
 	if err != nil {

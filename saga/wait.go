@@ -73,7 +73,9 @@ func (n *AwaitNode[S]) OnDeadline(nodes ...Node[S]) *AwaitNode[S] { n.onDeadline
 func (n *AwaitNode[S]) Weight(w int) *AwaitNode[S] { n.weight = w; return n }
 
 func (n *AwaitNode[S]) compile(b *builder, _ func(S)) *node {
-	out := b.add(&node{kind: kindAwait, name: n.name, weight: n.weight, signal: n.signal, payload: n.payload, within: n.within, sensitive: n.sensitive})
+	out := b.add(&node{
+		kind: kindAwait, name: n.name, weight: n.weight, signal: n.signal, payload: n.payload, within: n.within, sensitive: n.sensitive,
+	})
 	switch {
 	case n.signal == "":
 		b.problem(out.name, "awaits a signal without a name")

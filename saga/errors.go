@@ -56,7 +56,8 @@ type RejectError struct{ Reason string }
 // Error returns the reason.
 func (e *RejectError) Error() string { return "saga: rejected: " + e.Reason }
 
-// Reject makes the error with which a step refuses: no effect happened, do not retry, compensate what came before.
+// Reject makes the error with which a step refuses: no effect happened, do not retry, compensate what came before. After an
+// attempt that failed, a refusal says nothing of that one's request, which may be late; the step is then compensated too.
 func Reject(format string, args ...any) error { return &RejectError{fmt.Sprintf(format, args...)} }
 
 // CompensatedError is the outcome of a saga that was taken back.

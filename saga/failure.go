@@ -26,6 +26,8 @@ func (a *activation) failure(n *node, undo bool, err error, now time.Time) []Rec
 		return []Record{rec, park}
 	case refused && n.class != compensatable && a.m.pivotDone():
 		return []Record{rec, park}
+	case refused && a.tried(n):
+		return []Record{{Kind: Unknown, Node: n.name, Reason: reason}}
 	case refused:
 		return []Record{{Kind: Rejected, Node: n.name, Reason: reason}}
 	case !undo && a.m.dir == backward && n.class != pivot:
@@ -37,6 +39,12 @@ func (a *activation) failure(n *node, undo bool, err error, now time.Time) []Rec
 	}
 	rec.Due = now.Add(budget.wait(failed - forgiven))
 	return []Record{rec}
+}
+
+// tried reports whether an earlier attempt of the step may have had an effect, or may still have it: a refusal says nothing of
+// a request that is late. Such a step is taken back.
+func (a *activation) tried(n *node) bool {
+	return n.class == compensatable && n.kind != kindTx && a.m.nodes[n.id].failed > 0
 }
 
 // lost gives a step up: a transactional one rolled back and so had no effect, any other may have had one.

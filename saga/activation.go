@@ -228,6 +228,7 @@ func (a *activation) begin(b *birth) bool {
 	err := a.w.writer.append(&a.q, b.write)
 	if err == nil {
 		a.m, a.ref = b.machine, b.write.Ref
+		a.asleep, a.asleepTil = !b.write.Sleep.IsZero(), b.write.Sleep
 		if h := a.w.e.cfg.Hooks.Started; h != nil {
 			h(b.ctx, a.m.event())
 		}

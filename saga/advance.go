@@ -40,6 +40,7 @@ func (a *activation) decide(events []event, records []Record) ([]Command, error)
 	}
 	a.interrupt()
 	write := Write{Ref: a.ref, LaneEpoch: a.laneEpoch, Records: d.records, MailDone: a.mailIDs(), End: a.m.outcome != outcomeNone}
+	write.Leave = write.End && a.m.queue != ""
 	if write.End {
 		write.Wake = a.asleep
 	} else {
@@ -69,12 +70,20 @@ func (a *activation) written(write Write) {
 	case write.End:
 		a.w.timers.forget(a.uid)
 		a.finish()
+		if write.Leave {
+			a.w.nudgeQueues()
+		}
 	case !write.Sleep.IsZero():
 		a.asleep, a.asleepTil = true, write.Sleep
 		a.w.timers.note(a.uid, a.lane, write.Sleep)
 	case write.Wake:
 		a.asleep, a.asleepTil = false, time.Time{}
 		a.w.timers.forget(a.uid)
+	}
+	if h := a.w.e.cfg.Hooks.Admitted; h != nil && a.m.queue != "" && slices.ContainsFunc(write.Records, isAdmitted) {
+		e := a.m.event()
+		e.Duration = a.w.now().Sub(a.m.started)
+		h(a.w.e.contextOf(a.w.ctx, a.m), e)
 	}
 	if a.m.parked && slices.ContainsFunc(write.Records, func(r Record) bool { return r.Kind == Parked }) {
 		a.w.e.tell(a.uid, a.m.ending())
@@ -83,6 +92,8 @@ func (a *activation) written(write Write) {
 		}
 	}
 }
+
+func isAdmitted(r Record) bool { return r.Kind == Admitted }
 
 // planSleep decides whether the saga becomes a row that waits for its time.
 func (a *activation) planSleep(write *Write, cmds []Command, now time.Time) {
@@ -100,7 +111,9 @@ func (a *activation) planSleep(write *Write, cmds []Command, now time.Time) {
 
 // nextDue is when the saga has something to do besides the attempts under way, and whether that is now.
 func (a *activation) nextDue(cmds []Command, now time.Time) (due time.Time, ready bool) {
-	due = Forever
+	if due = Forever; a.m.queued && a.m.dir == forward && !a.m.parked {
+		due = untilAdmitted
+	}
 	for _, c := range cmds {
 		if a.inflight[c.node.id] != nil {
 			continue
@@ -214,7 +227,7 @@ func (a *activation) park(p *poisonError) error {
 	var records []Record
 	for _, m := range a.mail {
 		switch m.Kind {
-		case MailSignal:
+		case MailSignal, MailAdmit:
 			records = append(records, a.takeMail(m)...)
 		case MailCancel, MailRetry, MailTerminate, MailVerb:
 			records = append(records, a.takePoisoned(m, p)...)
@@ -409,7 +422,7 @@ func (m *machine) err() error {
 }
 
 func (m *machine) event() SagaEvent {
-	e := SagaEvent{Saga: m.def.name, Version: m.def.version, ID: m.id, Outcome: m.outcome, Step: m.causeStep, Reason: m.cause}
+	e := SagaEvent{Saga: m.def.name, Version: m.def.version, ID: m.id, Outcome: m.outcome, Step: m.causeStep, Reason: m.cause, Queue: m.queue}
 	if m.parked {
 		e.Step, e.Reason = m.parkedAt, m.parkReason
 	}

@@ -40,6 +40,8 @@ type Config struct {
 	// they count as parked, with a reason that says so. They go on as soon as some process runs their version again.
 	// Default 10 min, at least 1 min.
 	UnknownVersionGrace time.Duration
+	// Queues are the queues into which this engine starts sagas, and whose limits it enforces while it owns them.
+	Queues []*Queue
 	// Publish writes the events of [Publish] nodes in the transaction of their record; pass an outbox's Write. Without it
 	// definitions with Publish nodes are refused.
 	Publish func(ctx context.Context, tx data.Tx, events ...data.Event) error

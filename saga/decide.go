@@ -49,6 +49,9 @@ func (m *machine) next() []Command {
 	cmds := m.cmds[:0]
 	defer func() { m.cmds = cmds }()
 	if m.dir == forward {
+		if m.queued {
+			return nil
+		}
 		m.forward(m.def.root, &cmds)
 		if len(cmds) == 0 {
 			cmds = append(cmds, Command{Op: OpEnd, Outcome: Completed})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +20,9 @@ type Engine struct {
 	journal sealing           // the store, for what holds payloads
 	defs    map[string]*shape // by name@version
 	infos   []DefInfo
+
+	queues map[string]*Queue // by the kind of their lane
+	rooms  []DefInfo         // lanes that are no definition's
 
 	mu       sync.Mutex
 	running  bool
@@ -53,6 +57,7 @@ func New(cfg Config, store Store, defs ...Definition) (*Engine, error) {
 		s := d.compiled()
 		errs = append(errs, s.err, e.add(s))
 	}
+	errs = append(errs, e.addQueues())
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -72,7 +77,7 @@ func (e *Engine) add(s *shape) error {
 		return fmt.Errorf("saga: definition %q: %w", s.name, errNoCodec)
 	}
 	e.defs[s.kind()] = s
-	e.infos = append(e.infos, DefInfo{s.kind(), s.fingerprint})
+	e.infos = append(e.infos, DefInfo{Kind: s.kind(), Fingerprint: s.fingerprint})
 	return nil
 }
 
@@ -84,7 +89,7 @@ func (e *Engine) Register(ctx context.Context) error {
 	if e.known {
 		return nil
 	}
-	if err := e.store.Register(ctx, e.infos); err != nil {
+	if err := e.store.Register(ctx, slices.Concat(e.infos, e.rooms)); err != nil {
 		return err
 	}
 	e.known = true
@@ -152,8 +157,8 @@ func (e *Engine) current() *worker {
 }
 
 func (e *Engine) kinds() []string {
-	kinds := make([]string, 0, len(e.infos))
-	for _, i := range e.infos {
+	kinds := make([]string, 0, len(e.infos)+len(e.rooms))
+	for _, i := range slices.Concat(e.infos, e.rooms) {
 		kinds = append(kinds, i.Kind)
 	}
 	return kinds

@@ -22,7 +22,7 @@ import (
 // source runs (terminate it first), when something before the step was taken back, when a step from there on may have had an
 // effect that stands, and when another fork took the effects over. Forking again under the same ID from the same place
 // returns nil, and any other use of a taken ID an error that matches [ErrConflict]. Signals that came after the prefix are not
-// carried over.
+// carried over. A fork of a saga that was started into a queue waits in it anew.
 func (e *Engine) Fork(ctx context.Context, source, id ID, step string, by By) error {
 	if by.Actor == "" || by.Reason == "" {
 		return fmt.Errorf("saga: fork of %q: who asks for it, and why, must be said", source)
@@ -60,6 +60,9 @@ func (e *Engine) Fork(ctx context.Context, source, id ID, step string, by By) er
 		Ref: Ref{UID: UID(uuidv7.New()), ID: id, Kind: ref.Kind, InputHash: hex.EncodeToString(sum[:16])}, New: true, Records: records,
 		Attributes: facts.Attributes, From: &ForkedFrom{ref.UID, owns},
 	}
+	if m.queue != "" { // the limits hold for forks, too
+		write.Ticket, write.Sleep = &Ticket{Queue: m.queue, Key: records[0].Dedupe}, untilAdmitted
+	}
 	if err := e.Register(ctx); err != nil {
 		return fmt.Errorf("saga: fork of %q: %w", source, err)
 	}
@@ -76,6 +79,7 @@ func (e *Engine) Fork(ctx context.Context, source, id ID, step string, by By) er
 		return fmt.Errorf("saga: fork of %q as %q: %w", source, id, err)
 	}
 	e.announce(0)
+	e.queued(write)
 	return nil
 }
 
@@ -165,7 +169,7 @@ func (m *machine) unsafe(past *machine) (reasons []string, owns bool) {
 
 // applyForked makes the machine the fork's own: what was done so far keeps the keys of the saga that did it.
 func (m *machine) applyForked(r Record) {
-	m.started = r.At
+	m.started, m.queued = r.At, m.queue != ""
 	source, err := parseUID(r.Meta["uid"])
 	if err != nil {
 		return

@@ -32,6 +32,8 @@ type Hooks struct {
 	Unknown func(ctx context.Context, e SagaEvent)
 	// TurnedBack is called when a saga begins to compensate: Step and Reason say why.
 	TurnedBack func(ctx context.Context, e SagaEvent)
+	// Admitted is called when a saga that waited in a queue begins; Duration is how long it waited.
+	Admitted func(ctx context.Context, e SagaEvent)
 	// Finished is called when a saga reached a terminal outcome.
 	Finished func(ctx context.Context, e SagaEvent)
 	// Parked is called when a saga needs somebody's help.
@@ -65,7 +67,8 @@ type SagaEvent struct {
 	Outcome  Outcome // of Finished
 	Step     string  // where it parked or what made it turn back
 	Reason   string
-	Duration time.Duration // since the start, of Finished
+	Duration time.Duration // since the start, of Finished and Admitted
+	Queue    string        // in which it was started
 }
 
 // AttemptEvent describes one attempt of a step to a hook.

@@ -182,6 +182,10 @@ func (a *activation) takeMail(m Mail) []Record {
 		return a.takeReply(m)
 	case MailCancel, MailRetry, MailTerminate, MailVerb:
 		return a.takeVerb(m)
+	case MailAdmit:
+		if a.m.queued && a.m.dir == forward {
+			return []Record{{Kind: Admitted}}
+		}
 	}
 	return nil
 }

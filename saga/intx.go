@@ -48,6 +48,7 @@ func (a *activation) runInTx(c Command) ([]Record, error) {
 			MailDone: a.mailIDs(), Wake: a.asleep,
 		}
 		a.projectEnd(&write)
+		write.Leave = write.End && a.m.queue != ""
 		return a.w.e.journal.AppendTx(ctx, tx, a.w.lease, write)
 	})
 	err = c.node.guard(err)

@@ -86,6 +86,8 @@ type machine struct {
 	causeStep      string
 	cause          string
 	actor          string
+	queue          string // in which it was started
+	queued         bool   // and waits to be admitted
 
 	signals []pendingSignal
 	seen    map[string]struct{} // dedupe keys of signals; nil until there are some
@@ -195,6 +197,9 @@ func (m *machine) applyKind(r Record, n *node, ns *nodeState) error {
 			return fmt.Errorf("saga: %s: input does not decode: %w", m.id, err)
 		}
 		m.state, m.input, m.meta, m.started = state, r.Payload, r.Meta, r.At
+		m.queue, m.queued = r.Name, r.Name != ""
+	case Admitted:
+		m.queued = false
 	case Done:
 		return m.applyDone(r, n, ns)
 	case Failed:

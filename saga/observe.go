@@ -140,7 +140,9 @@ func (w *worker) tellFenced() {
 	lanes := map[string]int{}
 	w.mu.Lock()
 	for _, l := range w.lanes {
-		lanes[nameOf(l.Kind)]++
+		if w.e.defs[l.Kind] != nil {
+			lanes[nameOf(l.Kind)]++
+		}
 	}
 	w.mu.Unlock()
 	for name, n := range lanes {

@@ -39,12 +39,14 @@ const (
 	Refused   RecordKind = 21
 
 	Late RecordKind = 22 // an attempt that had been given up succeeded after all; it is undone
+
+	Admitted RecordKind = 23 // the saga's queue lets it begin
 )
 
 var recordKindNames = [...]string{
 	"", "started", "done", "failed", "rejected", "unknown", "branched", "armed", "signalled", "expired",
 	"cancelled", "parked", "resumed", "terminated", "ended", "opened",
-	16: "paused", 17: "continued", 18: "skipped", 19: "resolved", 20: "forked", 21: "refused", 22: "late",
+	16: "paused", 17: "continued", 18: "skipped", 19: "resolved", 20: "forked", 21: "refused", 22: "late", 23: "admitted",
 }
 
 // String names the kind.
@@ -80,8 +82,8 @@ type Record struct {
 	Sealed  []byte            // instead of Payload in the store, when that is long or sensitive; the engine seals and opens
 	Reason  string            // of what went wrong, or why somebody intervened
 	Actor   string            // who intervened
-	Name    string            // of Signalled: the signal
-	Dedupe  string            // of Signalled: the sender's key; of what an operator did: the ticket
+	Name    string            // of Signalled: the signal; of Started: the queue it waits in
+	Dedupe  string            // of Signalled: the sender's key; of Started: the key in the queue; of what an operator did: the ticket
 	Taken   bool              // of Branched
 	Open    []string          // steps that may have been attempted and have no outcome yet, when a saga turns back
 	Meta    map[string]string // of Started: correlation and trace headers

@@ -27,10 +27,10 @@ type Run[S any] struct {
 // runs the definition. Starting again under the same ID with the same input returns the same saga; with another input the
 // error matches [ErrConflict]. An error that matches [data.ErrOutcomeUnknown], or a cancelled context, leaves open whether
 // the saga exists: start it again under the same ID.
-func (d *Def[S]) Start(ctx context.Context, e *Engine, id ID, input S) (run *Run[S], err error) {
+func (d *Def[S]) Start(ctx context.Context, e *Engine, id ID, input S, opts ...StartOption) (run *Run[S], err error) {
 	ctx, done := e.starting(ctx, &d.shape, id)
 	defer func() { done(err) }()
-	write, err := d.firstWrite(ctx, e, id, input)
+	write, err := d.firstWrite(ctx, e, id, input, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -50,10 +50,10 @@ func (d *Def[S]) Start(ctx context.Context, e *Engine, id ID, input S) (run *Run
 
 // StartTx starts a saga in the caller's transaction on the engine's database: it exists if and only if tx commits. An ID
 // that is taken gives an error matching [ErrConflict] even for the same input; the transaction then must be rolled back.
-func (d *Def[S]) StartTx(ctx context.Context, e *Engine, tx data.Tx, id ID, input S) (run *Run[S], err error) {
+func (d *Def[S]) StartTx(ctx context.Context, e *Engine, tx data.Tx, id ID, input S, opts ...StartOption) (run *Run[S], err error) {
 	ctx, done := e.starting(ctx, &d.shape, id)
 	defer func() { done(err) }()
-	write, err := d.firstWrite(ctx, e, id, input)
+	write, err := d.firstWrite(ctx, e, id, input, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func (d *Def[S]) existing(ctx context.Context, e *Engine, write Write) (*Run[S],
 	return &Run[S]{e: e, def: d, ref: got, Existed: true}, nil
 }
 
-func (d *Def[S]) firstWrite(ctx context.Context, e *Engine, id ID, input S) (Write, error) {
+func (d *Def[S]) firstWrite(ctx context.Context, e *Engine, id ID, input S, opts []StartOption) (Write, error) {
 	if e.defs[d.kind()] != &d.shape {
 		return Write{}, fmt.Errorf("saga: start %q: %w: %s", id, ErrNotRegistered, d.kind())
 	}
@@ -131,11 +131,17 @@ func (d *Def[S]) firstWrite(ctx context.Context, e *Engine, id ID, input S) (Wri
 		sum := sha256.Sum256(raw)
 		hash = hex.EncodeToString(sum[:16])
 	}
-	return Write{
+	write := Write{
 		Attributes: attributes,
 		Ref:        Ref{UID: UID(uuidv7.New()), ID: id, Kind: d.kind(), InputHash: hash}, New: true,
 		Records: []Record{{Seq: 1, Kind: Started, At: time.Now(), Payload: raw, Meta: e.metaOf(ctx), value: state}},
-	}, nil
+	}
+	for _, o := range opts {
+		if err := o.applyStart(e, &write); err != nil {
+			return Write{}, fmt.Errorf("saga: start %q: %w", id, err)
+		}
+	}
+	return write, nil
 }
 
 // start writes a new saga into one of this node's lanes, or, when it has none, into anybody's.
@@ -162,6 +168,7 @@ func (e *Engine) create(ctx context.Context, write Write) error {
 		err := e.store.DB().InTx(ctx, func(ctx context.Context, tx data.Tx) error { return e.journal.Create(ctx, tx, write) })
 		if err == nil {
 			e.announce(0)
+			e.queued(write)
 			return nil
 		}
 		again := data.Retryable(err) || errors.Is(err, data.ErrOutcomeUnknown) // its own id is recognised
@@ -193,11 +200,19 @@ func (w *worker) begin(ctx context.Context, def *shape, write Write, lane Lane) 
 	}
 	select {
 	case err := <-b.done:
+		w.e.queued(write)
 		return err
 	case <-w.ctx.Done():
 		return ErrFenced
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// queued makes the queues of this process look at a saga that has come.
+func (e *Engine) queued(write Write) {
+	if w := e.current(); w != nil && write.Ticket != nil {
+		w.nudgeQueues()
 	}
 }
 

@@ -103,8 +103,9 @@ type Lease struct {
 
 // DefInfo is what a store remembers of a definition.
 type DefInfo struct {
-	Kind        string // name@version
+	Kind        string // name@version; queue/name, schedule/name
 	Fingerprint string
+	Lanes       int // over how many lanes it is spread; 0: as many as the store likes
 }
 
 // Lane is a share of one kind's sagas. Its epoch grows with every change of owner.
@@ -151,6 +152,9 @@ type Write struct {
 	MailDone  []int64   // mail that the records have taken in
 	End       bool      // the saga is no longer live; one that may be asleep also wakes
 
+	Ticket *Ticket // with New: it waits in a queue; needs a QueueStore
+	Leave  bool    // with End: it gives up its place in a queue, in the same commit
+
 	Attributes []Attribute // of the first write
 	From       *ForkedFrom // of the first write of a fork
 	Standing   *Standing   // what searches know of the saga changes to this
@@ -188,7 +192,8 @@ const (
 	MailCancel    MailKind = "cancel"
 	MailRetry     MailKind = "retry"
 	MailTerminate MailKind = "terminate"
-	MailVerb      MailKind = "verb" // any [Verb], in the payload; Dedupe is its ticket
+	MailVerb      MailKind = "verb"  // any [Verb], in the payload; Dedupe is its ticket
+	MailAdmit     MailKind = "admit" // the saga's queue lets it begin
 )
 
 // Source says what a [SearchQuery] goes through, each with an index of its own.
@@ -252,3 +257,6 @@ type Mail struct {
 
 // Forever is the sleep of a parked saga.
 var Forever = time.UnixMicro(1<<62 - 1).UTC()
+
+// untilAdmitted is the sleep of a saga that waits in a queue: unlike a parked one it needs nobody's help.
+var untilAdmitted = Forever.Add(-time.Microsecond)

@@ -131,6 +131,7 @@ type State string
 // The states of a saga that has not ended; an ended one has its [Outcome] as its state.
 const (
 	StateRunning      State = "running"
+	StateQueued       State = "queued" // waits until its queue admits it
 	StateCompensating State = "compensating"
 	StateParked       State = "parked"
 	StatePaused       State = "paused"
@@ -151,6 +152,7 @@ type Status struct {
 	State   State  `json:"state"`
 	Step    string `json:"step,omitempty"`   // that failed, or where it is parked
 	Reason  string `json:"reason,omitempty"` // why it turned back or parked
+	Queue   string `json:"queue,omitempty"`  // in which it was started
 	// Progress is the weighted share of the saga that is done, from 0 to 1. What is taken back no longer counts. The two ways of
 	// a condition weigh the same, and so does each of an each's items, so that it never falls while the saga goes forward.
 	Progress float64      `json:"progress"`
@@ -256,7 +258,7 @@ func (e *Engine) history(ctx context.Context, id ID, open func(*History)) ([]Rec
 func (m *machine) describe() Status {
 	s := Status{
 		ID: m.id, Saga: m.def.name, Version: m.def.version, State: StateRunning, Step: m.causeStep, Reason: m.cause,
-		Started: m.started, Ended: m.ended,
+		Started: m.started, Ended: m.ended, Queue: m.queue,
 	}
 	switch {
 	case m.outcome != outcomeNone:
@@ -267,6 +269,8 @@ func (m *machine) describe() Status {
 		s.State = StatePaused
 	case m.dir == backward:
 		s.State = StateCompensating
+	case m.queued:
+		s.State = StateQueued
 	}
 	s.Steps = m.steps(nil, m.def.root.children)
 	s.Progress = m.progress()

@@ -21,6 +21,7 @@ type worker struct {
 	txSem    chan struct{}
 	writer   *writer
 	nudge    chan struct{}
+	admit    chan struct{} // makes the queues look
 	claimNow chan struct{}
 
 	actors crew // activations that are running and attempts under way
@@ -67,7 +68,7 @@ func (e *Engine) incarnate(ctx context.Context) error {
 		e: e, lease: lease, ctx: wctx, end: end, steps: steps, haltSteps: halt, values: values,
 		sem: make(chan struct{}, e.cfg.Concurrency), txSem: make(chan struct{}, e.cfg.TxConcurrency),
 		nudge: make(chan struct{}, 1), lanes: map[int64]*ownedLane{}, acts: map[UID]*activation{}, mailSeen: map[int64]struct{}{},
-		setbacks: map[UID]setback{}, attempts: map[*attempt]struct{}{}, beatAt: sent, timers: newTimers(), claimNow: make(chan struct{}, 1),
+		setbacks: map[UID]setback{}, attempts: map[*attempt]struct{}{}, beatAt: sent, timers: newTimers(), claimNow: make(chan struct{}, 1), admit: make(chan struct{}, 1),
 		backlog: backlog{after: map[int64]UID{}, found: map[string]int{}, kick: make(chan struct{}, 1)},
 	}
 	w.timers.longest = max(w.timers.longest, e.cfg.Poll)
@@ -84,6 +85,7 @@ func (e *Engine) incarnate(ctx context.Context) error {
 	loops.Go(w.recoverLoop)
 	loops.Go(w.timerLoop)
 	loops.Go(w.listen)
+	loops.Go(w.admitLoop)
 	e.calls.say(wordClaim) // others have lanes to spare now
 
 	select {

@@ -19,3 +19,12 @@ func TestStore(t *testing.T) {
 		return store
 	})
 }
+
+func TestQueues(t *testing.T) {
+	t.Parallel()
+	sagatest.ExerciseQueues(t, func(t *testing.T) saga.Store {
+		store, err := sagapg.New(t.Context(), datatest.Postgres(t))
+		require.NoError(t, err)
+		return store
+	})
+}

@@ -182,6 +182,7 @@ func (s *Store) compare(ctx context.Context, tx data.Tx, entries [][]entry, todo
 func (s *Store) keepBooks(ctx context.Context, tx data.Tx, writes []saga.Write) error {
 	var ended, woken []saga.UID
 	var mail []int64
+	queues := false
 	for _, w := range writes {
 		mail = append(mail, w.MailDone...)
 		if w.Standing != nil {
@@ -189,6 +190,7 @@ func (s *Store) keepBooks(ctx context.Context, tx data.Tx, writes []saga.Write) 
 				return err
 			}
 		}
+		queues = queues || w.Ticket != nil || w.Leave
 		if w.End {
 			ended = append(ended, w.Ref.UID)
 		}
@@ -218,6 +220,9 @@ func (s *Store) keepBooks(ctx context.Context, tx data.Tx, writes []saga.Write) 
 		if _, err := tx.Exec(ctx, s.sql(`delete from saga_active where uid = {uids:$1}`), s.uids(ended)); err != nil {
 			return err
 		}
+	}
+	if queues {
+		return s.keepQueues(ctx, tx, writes)
 	}
 	return nil
 }

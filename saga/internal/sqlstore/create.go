@@ -46,6 +46,11 @@ func (s *Store) Create(ctx context.Context, tx data.Tx, w saga.Write) error {
 	if _, err := s.insertJournal(ctx, tx, entries, "on conflict do nothing"); err != nil {
 		return err
 	}
+	if w.Ticket != nil {
+		if err := s.createQueued(ctx, tx, w); err != nil {
+			return err
+		}
+	}
 	err = s.Post(ctx, tx, saga.Mail{Saga: w.Ref.UID, Kind: saga.MailStart, Dedupe: "start"})
 	if errors.Is(err, saga.ErrFinished) {
 		return nil // a repetition; the saga has run meanwhile

@@ -31,14 +31,14 @@ type statement struct {
 }
 
 // newStatement gives nil for a batch that one statement cannot write: without records nothing would tell whether the fence
-// held, and what a statement inserts it cannot delete.
+// held, and what a statement inserts it cannot delete. Queues need more than one; see leaveQueues.
 func newStatement(l saga.Lease, b *batch) *statement {
 	var f form
 	records := 0
 	for _, i := range b.todo {
 		w := &b.writes[i]
 		records += len(b.entries[i])
-		if w.New && (w.End || !w.Sleep.IsZero()) {
+		if w.New && (w.End || !w.Sleep.IsZero()) || w.Ticket != nil || w.Leave {
 			return nil
 		}
 		if w.New {

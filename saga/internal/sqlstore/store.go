@@ -103,6 +103,15 @@ func (s *Store) uids(list []saga.UID) any {
 	return string(raw)
 }
 
+// texts passes a list of strings as one argument.
+func (s *Store) texts(list []string) any {
+	if s.pg {
+		return list
+	}
+	raw, _ := json.Marshal(list) // strings always encode
+	return string(raw)
+}
+
 func (s *Store) uid(u saga.UID) any {
 	if s.pg {
 		return [16]byte(u)
@@ -110,15 +119,18 @@ func (s *Store) uid(u saga.UID) any {
 	return u[:]
 }
 
-// sql fits a statement to the engine: {any:$1} is a list of integers, {uids:$1} one of ids, {share} a row lock.
+// sql fits a statement to the engine: {any:$1} is a list of integers, {texts:$1} one of strings, {uids:$1} one of ids; {share},
+// {update} and {skip} are row locks, the last one for rows that nobody else has locked.
 func (s *Store) sql(text string) string {
 	if s.pg {
-		r := strings.NewReplacer("{any:", "any(", "{uids:", "any(", "}", ")", "{share}", "for share")
+		r := strings.NewReplacer("{any:", "any(", "{texts:", "any(", "{uids:", "any(", "{share}", "for share",
+			"{update}", "for update", "{skip}", "for update skip locked", "}", ")")
 		return r.Replace(text)
 	}
 	text = strings.ReplaceAll(text, "= {any:", "in (select value from json_each(")
 	text = strings.ReplaceAll(text, "= {uids:", "in (select unhex(value) from json_each(")
-	text = strings.ReplaceAll(text, "{share}", "")
+	text = strings.ReplaceAll(text, "= {texts:", "in (select value from json_each(")
+	text = strings.NewReplacer("{share}", "", "{update}", "", "{skip}", "").Replace(text)
 	return strings.ReplaceAll(text, "}", "))")
 }
 
@@ -152,7 +164,7 @@ func (s *Store) Register(ctx context.Context, defs []saga.DefInfo) error {
 		if err != nil {
 			return err
 		}
-		if lanes < lanesPerKind {
+		if lanes < lanesOf(d) {
 			if known, err = s.register(ctx, d); err != nil {
 				return err
 			}
@@ -174,6 +186,13 @@ func (s *Store) registered(ctx context.Context, q data.Querier, kind string) (fi
 	return fingerprint, lanes, err
 }
 
+func lanesOf(d saga.DefInfo) int {
+	if d.Lanes > 0 {
+		return d.Lanes
+	}
+	return lanesPerKind
+}
+
 // register makes the definition's rows and returns the fingerprint that stands, which another process may have written.
 func (s *Store) register(ctx context.Context, d saga.DefInfo) (known string, err error) {
 	err = s.db.InTx(ctx, func(ctx context.Context, tx data.Tx) error {
@@ -186,7 +205,7 @@ func (s *Store) register(ctx context.Context, d saga.DefInfo) (known string, err
 		if err != nil {
 			return err
 		}
-		for n := range lanesPerKind {
+		for n := range lanesOf(d) {
 			_, err := tx.Exec(ctx, `insert into saga_lane (kind, n, epoch) values ($1, $2, 0) on conflict do nothing`, d.Kind, n)
 			if err != nil {
 				return err

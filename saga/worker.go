@@ -69,7 +69,7 @@ func (e *Engine) incarnate(ctx context.Context) error {
 		sem: make(chan struct{}, e.cfg.Concurrency), txSem: make(chan struct{}, e.cfg.TxConcurrency),
 		nudge: make(chan struct{}, 1), lanes: map[int64]*ownedLane{}, acts: map[UID]*activation{}, mailSeen: map[int64]struct{}{},
 		setbacks: map[UID]setback{}, attempts: map[*attempt]struct{}{}, beatAt: sent, timers: newTimers(), claimNow: make(chan struct{}, 1),
-		admit: make(chan struct{}, 1),
+		admit:   make(chan struct{}, 1),
 		backlog: backlog{after: map[int64]UID{}, found: map[string]int{}, kick: make(chan struct{}, 1)},
 	}
 	w.timers.longest = max(w.timers.longest, e.cfg.Poll)

@@ -28,6 +28,11 @@
 // Ownership is a lease in database time; every write carries it, and a node that was taken over writes nothing. Attempts,
 // retry times and deadlines are durable. A waiting saga is a row, not a goroutine.
 //
+// # Nodes
+//
+// [Parallel], [When] and [Sequence] group steps over one state. [Each] does the same for every item of a slice, [Child] runs another
+// definition over a part of the state; what stands in them has a state of its own and a path for a name, such as "ship[3]/book".
+//
 // # Looking at a definition
 //
 // [Def.SVG] and [Def.Mermaid] draw it, [Def.SVGOf] and [Def.MermaidOf] draw one run of it. [Lint] warns of what runs and will

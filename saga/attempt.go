@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/marty-framework/mmf/data"
-	"github.com/marty-framework/mmf/internal/uuidv7"
 )
 
 type attemptResult struct {
@@ -72,25 +71,13 @@ func (a *activation) start(cmds []Command) ([]Record, error) {
 func (a *activation) infoFor(c Command) AttemptInfo {
 	ns := &a.m.nodes[c.node.id]
 	info := AttemptInfo{
-		Saga: a.m.def.name, SagaID: a.ref.ID, Step: c.Node, Attempt: c.Attempt, Direction: Do, Key: a.m.keyOf(a.uid, c.node, c.Undo),
+		Saga: a.m.def.name, SagaID: a.ref.ID, Step: c.Node, Attempt: c.Attempt, Direction: Do, key: a.m.keyOf(a.uid, c.node, c.Undo),
 		ResultKnown: ns.known, publishTo: a.w.e.cfg.Publish,
 	}
 	if c.Undo {
 		info.Direction = Undo
 	}
 	return info
-}
-
-// stepKey identifies a step of a saga in one direction; it needs no write before the first attempt.
-func stepKey(uid UID, step string, undo bool) string {
-	suffix := "/do"
-	if undo {
-		suffix = "/undo"
-	}
-	key := make([]byte, 0, 128)
-	key = uuidv7.ID(uid).Append(key)
-	key = append(append(append(key, '/'), step...), suffix...)
-	return string(key)
 }
 
 // launch makes ready one attempt of a plain step. The goroutine that works for the saga carries it out itself once it has

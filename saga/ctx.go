@@ -2,8 +2,10 @@ package saga
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/marty-framework/mmf/data"
+	"github.com/marty-framework/mmf/internal/uuidv7"
 )
 
 // Direction says whether an attempt carries a step out or takes it back.
@@ -32,6 +34,7 @@ type AttemptInfo struct {
 	Attempt     int  // 1 for the first
 	ResultKnown bool // of an undo: whether the step's result is known
 
+	key       attemptKey // gives Key where that is empty
 	publishTo func(context.Context, data.Tx, ...data.Event) error
 }
 
@@ -40,7 +43,32 @@ func NewCtx(ctx context.Context, info AttemptInfo) Ctx { return Ctx{ctx, &info} 
 
 // Key identifies this step of this saga in this direction. It is the same for every attempt, in every process, and is what
 // a callee needs to recognise a repetition.
-func (c Ctx) Key() string { return c.a.Key }
+func (c Ctx) Key() string {
+	if c.a.Key != "" {
+		return c.a.Key
+	}
+	return c.a.key.of(c.a.Step)
+}
+
+// attemptKey is what a key is made of. It needs no write before the first attempt, and costs nothing until somebody asks.
+type attemptKey struct {
+	uid  UID
+	undo bool
+	late int // how often a result came after the step had been taken back
+}
+
+func (k attemptKey) of(step string) string {
+	suffix := "/do"
+	if k.undo {
+		suffix = "/undo"
+	}
+	key := uuidv7.ID(k.uid).Append(make([]byte, 0, 128))
+	key = append(append(append(key, '/'), step...), suffix...)
+	if k.late > 0 {
+		key = strconv.AppendInt(append(key, '/'), int64(k.late+1), 10)
+	}
+	return string(key)
+}
 
 // SagaID is the id under which the saga was started.
 func (c Ctx) SagaID() ID { return c.a.SagaID }

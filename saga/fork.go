@@ -188,14 +188,14 @@ func parseUID(s string) (UID, error) {
 
 // keyOf is the key of a step's attempts. A fork undoes a step under the name of the saga that carried it out, and a step that
 // succeeded after its undo had begun is undone under a new key, which no callee takes for a repetition.
-func (m *machine) keyOf(uid UID, n *node, undo bool) string {
+func (m *machine) keyOf(uid UID, n *node, undo bool) attemptKey {
 	ns := &m.nodes[n.id]
 	if ns.origin != nil {
 		uid = *ns.origin
 	}
-	key := stepKey(uid, n.name, undo)
-	if undo && ns.late > 0 {
-		key += fmt.Sprintf("/%d", ns.late+1)
+	key := attemptKey{uid: uid, undo: undo}
+	if undo {
+		key.late = ns.late
 	}
 	return key
 }

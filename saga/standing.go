@@ -27,7 +27,8 @@ func (a *activation) project(w *Write, m *machine) {
 		return
 	}
 	now.Since, now.Reason = w.Records[len(w.Records)-1].At, truncate(now.Reason, 500)
-	w.Standing = &now
+	changed := now // on the heap only here
+	w.Standing = &changed
 }
 
 // projectEnd does so for a transactional step that ends the saga.

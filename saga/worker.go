@@ -77,6 +77,7 @@ func (e *Engine) incarnate(ctx context.Context) error {
 
 	var loops sync.WaitGroup
 	loops.Go(w.writer.run)
+	loops.Go(w.writer.help)
 	loops.Go(w.beatLoop)
 	loops.Go(w.claimLoop)
 	loops.Go(w.intake)

@@ -9,12 +9,13 @@ import (
 )
 
 // writer is the one path on which this node appends: it takes whatever waits and writes it in one commit; the next flush
-// takes what arrived meanwhile. There is no timer and no minimum, so a lone write goes at once.
+// takes what arrived meanwhile. There is no timer and no minimum, so a lone write goes at once. While a flush is under way and
+// many writes wait, a second one goes beside it, so that neither the database nor this process waits for the other. A saga has
+// at most one write under way, so their order does not matter.
 type writer struct {
 	w     *worker
 	queue chan *queued
-
-	writes []Write // of a flush, to use again
+	surge chan struct{} // many writes wait
 }
 
 type queued struct {
@@ -26,9 +27,12 @@ type queued struct {
 const (
 	maxBatch      = 1000
 	maxBatchBytes = 4 << 20
+	surge         = 100 // writes that wait, from which on a second flush pays
 )
 
-func newWriter(w *worker) *writer { return &writer{w: w, queue: make(chan *queued, 2*maxBatch)} }
+func newWriter(w *worker) *writer {
+	return &writer{w: w, queue: make(chan *queued, 2*maxBatch), surge: make(chan struct{}, 1)}
+}
 
 // append returns when the write is durable or refused. Whoever appends uses the same q every time.
 func (wr *writer) append(q *queued, write Write) error {
@@ -51,6 +55,12 @@ func (wr *writer) append(q *queued, write Write) error {
 	case <-wr.w.ctx.Done():
 		return errors.Join(ErrFenced, context.Cause(wr.w.ctx))
 	}
+	if len(wr.queue) >= surge {
+		select {
+		case wr.surge <- struct{}{}:
+		default:
+		}
+	}
 	select {
 	case err := <-q.done:
 		return err
@@ -60,47 +70,82 @@ func (wr *writer) append(q *queued, write Write) error {
 	}
 }
 
+// run writes until the worker ends.
 func (wr *writer) run() {
-	var held *queued
-	batch := make([]*queued, 0, maxBatch)
+	f := flusher{wr: wr}
 	for {
-		batch = batch[:0]
-		if held != nil {
-			batch, held = append(batch, held), nil
-		} else {
+		var first *queued
+		if first, f.held = f.held, nil; first == nil {
 			select {
-			case q := <-wr.queue:
-				batch = append(batch, q)
+			case first = <-wr.queue:
 			case <-wr.w.ctx.Done():
 				return
 			}
 		}
-		bytes := batch[0].size
-	fill:
-		for len(batch) < maxBatch && bytes < maxBatchBytes {
-			select {
-			case q := <-wr.queue:
-				if bytes += q.size; bytes > maxBatchBytes {
-					held = q
-					break fill
+		f.flush(f.take(first))
+	}
+}
+
+// help writes whenever many writes wait.
+func (wr *writer) help() {
+	f := flusher{wr: wr}
+	for {
+		select {
+		case <-wr.surge:
+		case <-wr.w.ctx.Done():
+			return
+		}
+		for len(wr.queue) >= surge || f.held != nil {
+			first := f.held
+			if f.held = nil; first == nil {
+				select {
+				case first = <-wr.queue:
+				default:
 				}
-				batch = append(batch, q)
-			default:
-				break fill
+			}
+			if first != nil {
+				f.flush(f.take(first))
 			}
 		}
-		wr.flush(batch)
 	}
+}
+
+// flusher makes flushes, one after the other, in buffers that it uses again.
+type flusher struct {
+	wr     *writer
+	held   *queued // taken from the queue, for the next batch
+	batch  []*queued
+	writes []Write
+}
+
+// take makes a batch of the first write and what waits behind it.
+func (f *flusher) take(first *queued) []*queued {
+	batch := append(f.batch[:0], first)
+	for bytes := first.size; len(batch) < maxBatch && bytes < maxBatchBytes; {
+		select {
+		case q := <-f.wr.queue:
+			if bytes += q.size; bytes > maxBatchBytes {
+				f.held = q
+				break
+			}
+			batch = append(batch, q)
+			continue
+		default:
+		}
+		break
+	}
+	f.batch = batch
+	return batch
 }
 
 // flush writes a batch. A store that does not answer is tried again until the lease is lost. A batch that the database
 // refuses is halved until the bad write fails alone.
-func (wr *writer) flush(batch []*queued) {
-	writes := wr.writes[:0]
+func (f *flusher) flush(batch []*queued) {
+	wr, writes := f.wr, f.writes[:0]
 	for _, q := range batch {
 		writes = append(writes, q.write)
 	}
-	wr.writes = writes // no store keeps them
+	f.writes = writes // no store keeps them
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		began := time.Now()
 		results, err := wr.w.e.store.Append(wr.w.ctx, wr.w.lease, writes)
@@ -126,8 +171,8 @@ func (wr *writer) flush(batch []*queued) {
 			}
 			continue
 		case len(batch) > 1:
-			wr.flush(batch[:len(batch)/2])
-			wr.flush(batch[len(batch)/2:])
+			f.flush(batch[:len(batch)/2])
+			f.flush(batch[len(batch)/2:])
 			return
 		default:
 			answer(batch, err)

@@ -11,8 +11,8 @@
 // the journal, so that whatever happens later is its child in whichever process: every attempt of a step ("reserve-stock") and
 // of its compensation ("undo reserve-stock"), every wait that is over ("await approval", "sleep …", "reply …"), the moment in which
 // the saga turns back ("compensate place-order"), and at the end one span over all of it ("place-order"). The span of an attempt
-// is in the step's context: calls that the step makes are its children. A saga whose start was not sampled has no spans, and
-// its steps cost no more than a look at the context.
+// is in the step's context: calls that the step makes are its children; an outcome other than done is an attribute. A saga whose
+// start was not sampled has no spans, and its steps cost no more than a look at the context.
 //
 // # Metrics
 //

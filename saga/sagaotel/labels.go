@@ -6,7 +6,6 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
-	"go.opentelemetry.io/otel/trace"
 )
 
 // labelKey is what a set of labels is made of; unused parts are empty. All of them come from definitions, so there are few.
@@ -17,7 +16,7 @@ type label struct {
 	add    []metric.AddOption
 	record []metric.RecordOption
 	set    metric.MeasurementOption
-	span   trace.SpanStartEventOption
+	span   []attribute.KeyValue
 }
 
 // labels remembers all sets in a map that is replaced, never changed, so that looking one up takes no lock.
@@ -69,7 +68,7 @@ func (l *labels) make(k labelKey) *label {
 	}
 	set := metric.WithAttributeSet(attribute.NewSet(attrs...))
 	made := &label{
-		add: []metric.AddOption{set}, record: []metric.RecordOption{set}, set: set, span: trace.WithAttributes(spanAttrs...),
+		add: []metric.AddOption{set}, record: []metric.RecordOption{set}, set: set, span: spanAttrs,
 	}
 	next[k] = made
 	l.all.Store(&next)

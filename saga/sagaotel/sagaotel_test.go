@@ -137,11 +137,12 @@ func TestOneTraceOverTwoEngines(t *testing.T) {
 	second.stop()
 
 	require.Equal(t, []string{
-		"GET /stock < reserve", "POST /orders", "charge < start buy: Error the bank is away", "charge < start buy: done", "reserve < start buy: done", "start buy < POST /orders",
+		"GET /stock < reserve", "POST /orders", "charge < start buy", "charge < start buy: Error the bank is away", "reserve < start buy",
+		"start buy < POST /orders",
 	}, tree(t, caller, first, second)[0])
 	require.Equal(t, []string{
 		"await approval < start buy: done", "buy < start buy: compensated", "compensate buy < start buy",
-		"ship < start buy: rejected", "undo charge < start buy: done", "undo reserve < start buy: done",
+		"ship < start buy: rejected", "undo charge < start buy", "undo reserve < start buy",
 	}, tree(t, caller, first, second)[1])
 }
 

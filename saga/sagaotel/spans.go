@@ -2,6 +2,7 @@ package sagaotel
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -32,17 +33,28 @@ func (t *Telemetry) starting(ctx context.Context, e saga.SagaEvent) (context.Con
 	if !follows(ctx) {
 		return ctx, nil
 	}
-	ctx, span := t.tracer.Start(ctx, "start "+e.Saga, t.labels.get(labelKey{saga: e.Saga}).span)
+	ctx, span := t.tracer.Start(ctx, "start "+e.Saga)
 	if !span.IsRecording() {
 		return ctx, nil
 	}
-	span.SetAttributes(sagaID(e.ID), attribute.Int("saga.version", e.Version))
+	t.describe(span, labelKey{saga: e.Saga}, sagaID(e.ID), attribute.Int("saga.version", e.Version))
 	return ctx, func(err error) {
 		if err != nil {
 			span.SetStatus(codes.Error, err.Error())
 		}
 		span.End()
 	}
+}
+
+// attributes are lists to use again: a span copies what it is given, and at once, so that it makes room for all once.
+var attributes = sync.Pool{New: func() any { return new([]attribute.KeyValue) }}
+
+// describe gives a span its attributes.
+func (t *Telemetry) describe(span trace.Span, k labelKey, more ...attribute.KeyValue) {
+	list, _ := attributes.Get().(*[]attribute.KeyValue)
+	*list = append(append((*list)[:0], t.labels.get(k).span...), more...)
+	span.SetAttributes(*list...)
+	attributes.Put(list)
 }
 
 // attempt is the key under which an attempt's span is in its context, beside hooks of others that add spans of theirs.
@@ -56,11 +68,11 @@ func (t *Telemetry) attempting(ctx context.Context, e saga.AttemptEvent) context
 	if e.Direction == saga.Undo {
 		name = "undo " + name
 	}
-	ctx, span := t.tracer.Start(ctx, name, t.labels.get(stepKey(e)).span)
+	ctx, span := t.tracer.Start(ctx, name)
 	if !span.IsRecording() {
 		return ctx
 	}
-	span.SetAttributes(sagaID(e.ID), attribute.Int("saga.attempt", e.Attempt))
+	t.describe(span, stepKey(e), sagaID(e.ID), attribute.Int("saga.attempt", e.Attempt))
 	return context.WithValue(ctx, attempt{}, span)
 }
 
@@ -83,7 +95,9 @@ func endAttempt(ctx context.Context, e saga.AttemptEvent) {
 	if !ok || !span.IsRecording() {
 		return
 	}
-	span.SetAttributes(attribute.String("saga.outcome", e.Outcome))
+	if e.Outcome != "done" { // most are, and a span grows with every attribute
+		span.SetAttributes(attribute.String("saga.outcome", e.Outcome))
+	}
 	if e.Err != nil {
 		if e.Outcome == "rejected" {
 			span.SetAttributes(attribute.String("saga.reason", e.Err.Error()))
@@ -99,7 +113,12 @@ func (t *Telemetry) past(ctx context.Context, name string, k labelKey, id saga.I
 	if !trace.SpanContextFromContext(ctx).IsSampled() {
 		return
 	}
-	_, span := t.tracer.Start(ctx, name, t.labels.get(k).span, trace.WithTimestamp(began), trace.WithAttributes(append(more, sagaID(id))...))
+	_, span := t.tracer.Start(ctx, name, trace.WithTimestamp(began))
+	if len(more) == 0 {
+		t.describe(span, k, sagaID(id))
+	} else {
+		t.describe(span, k, sagaID(id), more[0])
+	}
 	span.End(trace.WithTimestamp(began.Add(took)))
 }
 

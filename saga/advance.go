@@ -377,6 +377,7 @@ func (a *activation) deliverSignal(n *node) (Record, error) {
 		if errors.As(err, &reject) {
 			reason = reject.Reason
 		}
+		reason = truncate(reason, 2000)
 		if a.m.pivotDone() {
 			return Record{Kind: Parked, Node: n.name, Reason: reason}, nil
 		}
@@ -443,5 +444,5 @@ func encodeResult(v any, limit int) (json.RawMessage, error) {
 	if len(raw) > limit {
 		return nil, fmt.Errorf("%w: result of %d bytes, limit %d", ErrTooLarge, len(raw), limit)
 	}
-	return raw, nil
+	return textOf(raw), nil
 }

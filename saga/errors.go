@@ -35,7 +35,7 @@ var (
 	ErrPending = errors.New("saga: the verb was not taken in yet")
 	// ErrForked says that the effects of a saga were taken over by a fork of it already.
 	ErrForked = errors.New("saga: a fork took this saga's effects over; fork that one")
-	// ErrInvalidID says that a saga's ID is empty or too long.
+	// ErrInvalidID says that an ID or another name is empty, too long, no UTF-8, or contains NUL.
 	ErrInvalidID = errors.New("saga: invalid ID")
 	// ErrTooLarge says that an input, a result or a signal is larger than the engine takes.
 	ErrTooLarge = errors.New("saga: payload too large")

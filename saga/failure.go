@@ -12,7 +12,7 @@ func (a *activation) failure(n *node, undo bool, err error, now time.Time) []Rec
 	var reject *RejectError
 	refused := errors.As(err, &reject)
 	if refused {
-		reason = reject.Reason
+		reason = truncate(reject.Reason, 2000)
 	}
 	failed, forgiven, budget := ns.failed+1, ns.forgiven, n.retry
 	if undo {
@@ -53,11 +53,4 @@ func (a *activation) lost(n *node, reason string) Record {
 		return Record{Kind: Rejected, Node: n.name, Reason: reason}
 	}
 	return Record{Kind: Unknown, Node: n.name, Reason: reason}
-}
-
-func truncate(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return s[:n] + "…"
 }

@@ -27,8 +27,8 @@ func (e *Engine) Fork(ctx context.Context, source, id ID, step string, by By) er
 	if by.Actor == "" || by.Reason == "" {
 		return fmt.Errorf("saga: fork of %q: who asks for it, and why, must be said", source)
 	}
-	if id == "" || len(id) > maxName {
-		return fmt.Errorf("%w: fork: %.40q must have 1 to %d bytes", ErrInvalidID, string(id), maxName)
+	if err := id.check(); err != nil {
+		return fmt.Errorf("saga: fork: %w", err)
 	}
 	ref, err := e.store.Lookup(ctx, source)
 	if err != nil {

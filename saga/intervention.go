@@ -260,7 +260,7 @@ func (a *activation) terminateUnreadable() bool {
 		rec.Seq, rec.At = a.last+1, a.w.now()
 		write := Write{
 			Ref: a.ref, LaneEpoch: a.laneEpoch, Records: []Record{rec}, MailDone: a.mailIDs(), End: true, Wake: true,
-			Standing: &Standing{State: State(TerminatedByHand), Reason: rec.Reason, Since: rec.At},
+			Standing: &Standing{State: State(TerminatedByHand), Reason: truncate(rec.Reason, 500), Since: rec.At},
 		}
 		if err := a.w.writer.append(&a.q, write); err != nil {
 			a.w.e.fail(a.w.ctx, err)

@@ -185,6 +185,9 @@ func (b *builder) register(n *node) {
 		b.problem(fmt.Sprintf("%s number %d", n.kind, n.id), "has no name; names are a node's identity")
 		return
 	}
+	if !isText(n.name) {
+		b.problem(n.name, "has a name that is no UTF-8 or contains NUL")
+	}
 	if len(n.name) > maxName {
 		b.problem(n.name, fmt.Sprintf("has a name longer than %d bytes", maxName))
 	}

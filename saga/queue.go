@@ -104,6 +104,9 @@ func checkRoomName(name string) error {
 	if strings.ContainsFunc(name, func(r rune) bool { return r == '@' || r < ' ' || r == 0x7f }) {
 		return errors.New(`the name must not contain "@" or control characters`)
 	}
+	if !isText(name) {
+		return errors.New("the name must be UTF-8")
+	}
 	return nil
 }
 

@@ -89,7 +89,12 @@ func (s sealing) redact(h *History) {
 	s.open(h)
 }
 
+// Post refuses names that a store cannot keep; the rest it makes fit.
 func (s sealing) Post(ctx context.Context, q data.Querier, m Mail) error {
+	if !isText(m.Name) || !isText(m.Dedupe) {
+		return fmt.Errorf("%w: %s %.40q, dedupe key %.40q: must be UTF-8, without NUL", ErrInvalidID, m.Kind, m.Name, m.Dedupe)
+	}
+	m.Payload, m.Actor, m.Reason = textOf(m.Payload), text(m.Actor), text(m.Reason)
 	m, err := sealMail(s.e.cfg.Codec, m)
 	if err != nil {
 		return err

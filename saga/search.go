@@ -48,6 +48,9 @@ func (s *shape) attributesOf(input any) (out []Attribute, err error) {
 			return nil, fmt.Errorf("%w: attribute %.80q: names have 1 to %d bytes, values up to %d",
 				ErrTooLarge, name, MaxAttributeName, MaxAttributeValue)
 		}
+		if !isText(name) || !isText(all[name]) {
+			return nil, fmt.Errorf("%w: attribute %.80q: must be UTF-8, without NUL", ErrInvalidID, name)
+		}
 		out = append(out, Attribute{name, all[name]})
 	}
 	return out, nil

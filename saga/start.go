@@ -107,14 +107,14 @@ func (d *Def[S]) firstWrite(ctx context.Context, e *Engine, id ID, input S, opts
 	if e.defs[d.kind()] != &d.shape {
 		return Write{}, fmt.Errorf("saga: start %q: %w: %s", id, ErrNotRegistered, d.kind())
 	}
-	if id == "" || len(id) > maxName {
-		return Write{}, fmt.Errorf("%w: start: %.40q must have 1 to %d bytes", ErrInvalidID, string(id), maxName)
+	if err := id.check(); err != nil {
+		return Write{}, fmt.Errorf("saga: start: %w", err)
 	}
 	raw, err := json.Marshal(input)
 	if err != nil {
 		return Write{}, fmt.Errorf("saga: start %q: input of type %T does not encode as JSON: %w", id, input, err)
 	}
-	if len(raw) > e.cfg.MaxPayload {
+	if raw = textOf(raw); len(raw) > e.cfg.MaxPayload {
 		return Write{}, fmt.Errorf("saga: start %q: %w: input of %d bytes, limit %d; pass a reference instead",
 			id, ErrTooLarge, len(raw), e.cfg.MaxPayload)
 	}

@@ -43,8 +43,8 @@ func (p Place) applyStart(e *Engine, w *Write) error {
 		return fmt.Errorf("%w: the queue is nil", ErrNotRegistered)
 	case e.queues[p.queue.kind()] != p.queue:
 		return fmt.Errorf("%w: queue %q: put it into Config.Queues", ErrNotRegistered, p.queue.name)
-	case len(p.key) > maxName:
-		return fmt.Errorf("%w: key %.40q of the queue has more than %d bytes", ErrInvalidID, p.key, maxName)
+	case len(p.key) > maxName || !isText(p.key):
+		return fmt.Errorf("%w: key %.40q of the queue must be UTF-8 of at most %d bytes, without NUL", ErrInvalidID, p.key, maxName)
 	case p.priority < -MaxPriority || p.priority > MaxPriority:
 		return fmt.Errorf("saga: priority %d is not between -%d and %d", p.priority, MaxPriority, MaxPriority)
 	}

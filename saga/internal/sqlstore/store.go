@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/marty-framework/mmf/data"
 	"github.com/marty-framework/mmf/data/migrate"
@@ -267,6 +268,9 @@ func add(h *saga.History, seq int64, kind int16, body string) {
 
 // Lookup finds a saga by the caller's id.
 func (s *Store) Lookup(ctx context.Context, id saga.ID) (saga.Ref, error) {
+	if !utf8.ValidString(string(id)) || strings.IndexByte(string(id), 0) >= 0 {
+		return saga.Ref{}, saga.ErrNotFound
+	}
 	refs, err := s.refs(ctx, `select uid, id, kind, lane, input_hash from saga_key where id = $1`, string(id))
 	if err != nil {
 		return saga.Ref{}, err

@@ -382,3 +382,59 @@ func TestTxPivotThatFailsIsTakenBack(t *testing.T) {
 		require.ErrorIs(t, e.Cancel(within(t), "passes", "ann", "no"), saga.ErrPastPivot)
 	})
 }
+
+// TestCommitThatFailsLeavesNoTrace: the record of a transactional step was folded in when its commit failed.
+func TestCommitThatFailsLeavesNoTrace(t *testing.T) {
+	t.Parallel()
+	stores(t, func(t *testing.T, store func() saga.Store) {
+		s := store()
+		for _, ddl := range []string{
+			`create table town (name text primary key)`,
+			`create table visit (name text references town (name) deferrable initially deferred)`,
+			`insert into town (name) values ('Ulm'), ('Bonn')`,
+		} {
+			_, err := s.DB().Exec(t.Context(), ddl)
+			require.NoError(t, err)
+		}
+		var seen atomic.Value
+		first := saga.Step("first", func(saga.Ctx, cargo) (saga.None, error) { return saga.None{}, nil }).
+			Undo(func(_ saga.Ctx, c cargo, _ saga.None) error { seen.Store(c); return nil })
+		visit := saga.TxStep("visit", func(c saga.Ctx, tx data.Tx, p parcel) (string, error) {
+			to := p.To
+			if c.Attempt() == 1 {
+				to = "nowhere" // which the commit finds out
+			}
+			_, err := tx.Exec(c, `insert into visit (name) values ($1)`, to)
+			return "visited", err
+		}).Into(func(p *parcel, r string) { p.Label += r }).Retry(quick)
+		total := saga.TxStep("total", func(c saga.Ctx, tx data.Tx, o cargo) (int, error) {
+			if o.Fail != "" {
+				_, err := tx.Exec(c, `insert into visit (name) values ($1)`, o.Fail)
+				return 1, err
+			}
+			return len(o.Labels), nil
+		}).Into(func(c *cargo, n int) { c.Total += n }).Retry(saga.Retry{Max: 1})
+		def := saga.Define("cargo", 1, first, saga.Each("ship", func(c cargo) []parcel { return c.Parcels }, visit).
+			Into(func(c *cargo, items []parcel) {
+				for _, p := range items {
+					c.Labels = append(c.Labels, p.Label)
+				}
+			}), total)
+		e, _ := engine(t, saga.Config{}, s, def)
+		run, err := def.Start(within(t), e, "good", cargo{Parcels: parcels("Ulm", "Bonn")})
+		require.NoError(t, err)
+		out, err := run.Result(within(t))
+		require.NoError(t, err)
+		require.Equal(t, []string{"visited", "visited"}, out.Labels)
+		require.Equal(t, 2, out.Total)
+		var n int
+		require.NoError(t, s.DB().QueryRow(t.Context(), `select count(*) from visit`).Scan(&n))
+		require.Equal(t, 2, n)
+
+		run, err = def.Start(within(t), e, "bad", cargo{Fail: "nowhere"})
+		require.NoError(t, err)
+		_, err = run.Result(within(t))
+		require.ErrorAs(t, err, new(*saga.CompensatedError))
+		require.Zero(t, seen.Load().(cargo).Total, "what an undo sees has nothing of a step that rolled back")
+	})
+}

@@ -23,7 +23,7 @@ func carryOut[S any](def *saga.Def[S], input S) (out S, err error) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- engine.Run(ctx) }()
-	defer func() { stop(); <-ended }()
+	defer func() { stop(); _ = <-ended }()
 	run, err := def.Start(ctx, engine, "one", input)
 	if err != nil {
 		return out, err

@@ -29,8 +29,10 @@ func (a *activation) runInTx(c Command) ([]Record, error) {
 	began, info := time.Now(), a.infoFor(c)
 	ctx = a.w.e.attempting(ctx, &info)
 	var write Write
-	var then *machine
+	var then *trial
 	err = a.w.e.store.DB().InTx(ctx, func(ctx context.Context, tx data.Tx) error {
+		then.takeBack() // of a transaction that is repeated
+		then = nil
 		payload, value, err := a.call(Ctx{ctx, &info}, c, tx, state, a.m.nodes[c.node.id].result)
 		if err != nil {
 			return err
@@ -51,13 +53,16 @@ func (a *activation) runInTx(c Command) ([]Record, error) {
 		write.Leave = write.End && a.m.queue != ""
 		return a.w.e.journal.AppendTx(ctx, tx, a.w.lease, write)
 	})
+	if err != nil {
+		then.takeBack()
+	}
 	err = c.node.guard(err)
 	r := &attemptResult{node: c.node, undo: c.Undo, attempt: c.Attempt, err: err, took: time.Since(began)}
 	r.void = err != nil && (errors.Is(err, ErrFenced) || errors.Is(err, ErrStale) || a.w.steps.Err() != nil)
 	a.w.e.attempted(ctx, &info, r)
 	switch {
 	case err == nil:
-		a.m = then
+		a.m = &then.machine
 		a.written(write)
 		return []Record{}, nil
 	case errors.Is(err, ErrFenced):

@@ -163,24 +163,55 @@ func (m *machine) apply(r Record) (err error) {
 	return nil
 }
 
-// after applies a record to a copy and tells whether the saga ends with it, so that both can be one. The machine itself
-// stays as it is.
-func (m *machine) after(r Record) (*machine, Outcome, error) {
-	trial := *m
-	trial.nodes, trial.cmds = slices.Clone(m.nodes), nil
-	if !m.def.flat && r.Kind == Done && !r.Undo {
-		var err error
-		if trial.state, err = m.compute(m.def.root, nil); err != nil { // in memory that the machine does not share
+// trial is a machine as it is after one more record, and what it was before, since both share the states of nodes: there
+// may be thousands of them.
+type trial struct {
+	machine
+	was []wasState
+}
+
+type wasState struct {
+	id    int
+	state nodeState
+}
+
+// after applies the record of a carried out step and tells whether the saga ends with it, so that both can be one. Until
+// the trial is taken back the machine must not be used, and after that it is as it was.
+func (m *machine) after(r Record) (_ *trial, _ Outcome, err error) {
+	t := &trial{machine: *m}
+	t.cmds = nil
+	n := m.node(r.Node)
+	for p := n; p != nil; p = p.parent { // no record of a step changes others
+		t.was = append(t.was, wasState{p.id, m.nodes[p.id]})
+	}
+	defer func() {
+		if err != nil {
+			t.takeBack()
+		}
+	}()
+	if n != nil && !m.def.flat && r.Kind == Done && !r.Undo && outermostGroup(n) == nil { // a group computes its own
+		if t.state, err = m.compute(m.def.root, nil); err != nil { // in memory that the machine does not share
 			return nil, outcomeNone, err
 		}
 	}
-	if err := trial.apply(r); err != nil {
+	if err = t.apply(r); err != nil {
 		return nil, outcomeNone, err
 	}
-	if next := trial.next(); len(next) == 1 && next[0].Op == OpEnd {
-		trial.outcome, trial.ended = next[0].Outcome, r.At
+	if next := t.next(); len(next) == 1 && next[0].Op == OpEnd {
+		t.outcome, t.ended = next[0].Outcome, r.At
 	}
-	return &trial, trial.outcome, nil
+	return t, t.outcome, nil
+}
+
+// takeBack makes the machine that the trial was made of what it was.
+func (t *trial) takeBack() {
+	if t == nil {
+		return
+	}
+	for _, w := range t.was {
+		t.nodes[w.id] = w.state
+	}
+	t.was = nil
 }
 
 func (m *machine) applyKind(r Record, n *node, ns *nodeState) error {

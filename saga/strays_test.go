@@ -167,3 +167,38 @@ func TestRollingRestartFinishesOldVersions(t *testing.T) {
 		}
 	})
 }
+
+// A saga that is parked for good while it also counts as a stray keeps its state when its definition is back.
+func TestStrayThatParks(t *testing.T) {
+	t.Parallel()
+	stores(t, func(t *testing.T, store func() saga.Store) {
+		s, gate := store(), make(chan struct{})
+		stuck := saga.Retriable("stuck", func(c saga.Ctx, _ trip) (saga.None, error) {
+			<-gate
+			return saga.None{}, saga.Reject("no")
+		})
+		def := saga.Define("trip", 1, saga.Pivot("pivot", func(saga.Ctx, trip) (saga.None, error) { return saga.None{}, nil }), stuck)
+		e, _ := engine(t, saga.Config{}, s, def)
+		run, err := def.Start(within(t), e, "t1", trip{})
+		require.NoError(t, err)
+		seen := func(us int64) {
+			_, err := s.DB().Exec(t.Context(), `update saga_def set seen = $1`, us)
+			require.NoError(t, err)
+		}
+		eventually(t, "is a stray", func() bool { // unless the node notes just then that it runs it
+			seen(0)
+			marked, _, err := s.Strays(t.Context(), time.Minute, true, 10)
+			return err == nil && marked["trip@1"] == 1
+		})
+		close(gate)
+		_, err = run.Result(within(t))
+		require.ErrorAs(t, err, new(*saga.ParkedError))
+		seen(time.Now().UnixMicro())
+		_, _, err = s.Strays(t.Context(), time.Minute, false, 10)
+		require.NoError(t, err)
+		page, err := e.Search(within(t), saga.Filter{State: saga.StateParked}, "", 0)
+		require.NoError(t, err)
+		require.Len(t, page.Sagas, 1)
+		require.Equal(t, "stuck", page.Sagas[0].Step)
+	})
+}

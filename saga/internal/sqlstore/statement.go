@@ -204,7 +204,8 @@ func (f form) text() string {
 	}
 	if f&withStand != 0 {
 		fmt.Fprintf(&q, `, standing as (insert into saga_state (uid, state, step, reason, since) select u.* from fence, unnest(%s, %s, %s, %s, %s) u
-			on conflict (uid) do update set state = excluded.state, step = excluded.step, reason = excluded.reason, since = excluded.since)`,
+			on conflict (uid) do update set state = excluded.state, step = excluded.step, reason = excluded.reason, since = excluded.since,
+				stray = false)`,
 			arg("uuid"), arg("text"), arg("text"), arg("text"), arg("bigint"))
 	}
 	if f&withPlain != 0 {

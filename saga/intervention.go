@@ -260,6 +260,7 @@ func (a *activation) terminateUnreadable() bool {
 		rec.Seq, rec.At = a.last+1, a.w.now()
 		write := Write{
 			Ref: a.ref, LaneEpoch: a.laneEpoch, Records: []Record{rec}, MailDone: a.mailIDs(), End: true, Wake: true,
+			Leave:    true, // its queue, if it came through one, which nobody can read
 			Standing: &Standing{State: State(TerminatedByHand), Reason: truncate(rec.Reason, 500), Since: rec.At},
 		}
 		if err := a.w.writer.append(&a.q, write); err != nil {
@@ -269,6 +270,7 @@ func (a *activation) terminateUnreadable() bool {
 		a.mailTaken()
 		a.w.readable(a.uid)
 		a.w.forget(a)
+		a.w.nudgeQueues()
 		a.w.e.tell(a.uid, ending{err: &TerminatedError{a.ref.ID, rec.Actor, rec.Reason}})
 		if h := a.w.e.cfg.Hooks.Finished; h != nil {
 			s := unreadable(a.ref, ErrUnreadable)

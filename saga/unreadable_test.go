@@ -113,3 +113,37 @@ func TestUnreadableSaga(t *testing.T) {
 		}
 	})
 }
+
+// A queued saga that cannot be read and is terminated gives its place back.
+func TestUnreadableSagaLeavesItsQueue(t *testing.T) {
+	t.Parallel()
+	stores(t, func(t *testing.T, store func() saga.Store) {
+		s, l := store(), &log{}
+		line := saga.NewQueue("line", saga.QueueConfig{Concurrency: 1})
+		wait := saga.Await(goAhead, func(t *trip, where string) error { return nil }).Within(time.Hour)
+		def := saga.Define("trip", 1, wait, stop(l, "a"))
+		cfg := saga.Config{Queues: []*saga.Queue{line}}
+		e, leave := engine(t, cfg, s, def)
+		_, err := def.Start(within(t), e, "bad", trip{}, saga.In(line).Key("k"))
+		require.NoError(t, err)
+		eventually(t, "is admitted", func() bool {
+			st, err := e.Status(t.Context(), "bad")
+			return err == nil && st.State == saga.StateRunning && st.Steps[0].Status == "waiting"
+		})
+		leave()
+		_, err = s.DB().Exec(t.Context(), `insert into saga_journal (uid, seq, epoch, kind, body)
+			select uid, 100, 1, 2, '{"t":1,"n":"ghost"}' from saga_key where id = 'bad'`)
+		require.NoError(t, err)
+		e, _ = engine(t, cfg, s, def)
+		i, err := e.Intervene(within(t), "bad", saga.Verb{Do: saga.VerbTerminate}, saga.By{Actor: "me", Reason: "damaged"})
+		require.NoError(t, err)
+		require.NoError(t, i.Wait(within(t)))
+		_, err = def.Start(within(t), e, "next", trip{}, saga.In(line).Key("k"))
+		require.NoError(t, err)
+		require.NoError(t, goAhead.Send(within(t), e, "next", "on"))
+		run, err := def.Find(within(t), e, "next")
+		require.NoError(t, err)
+		_, err = run.Result(within(t))
+		require.NoError(t, err)
+	})
+}

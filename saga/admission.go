@@ -77,11 +77,16 @@ func (w *worker) admitFrom(store QueueStore, lane Lane) (wait time.Duration, err
 
 // queueLanes lists the lanes of queues that this worker owns.
 func (w *worker) queueLanes() []Lane {
+	return w.roomLanes(func(kind string) bool { return w.e.queues[kind] != nil })
+}
+
+// roomLanes lists the lanes that this worker owns and that are no definition's.
+func (w *worker) roomLanes(of func(kind string) bool) []Lane {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var lanes []Lane
 	for _, id := range w.laneIDsLocked() {
-		if l := w.lanes[id]; w.e.queues[l.Kind] != nil && !l.closing && !l.recovering {
+		if l := w.lanes[id]; of(l.Kind) && !l.closing && !l.recovering {
 			lanes = append(lanes, l.Lane)
 		}
 	}

@@ -42,6 +42,8 @@ type Config struct {
 	UnknownVersionGrace time.Duration
 	// Queues are the queues into which this engine starts sagas, and whose limits it enforces while it owns them.
 	Queues []*Queue
+	// Schedules are the schedules whose sagas this engine starts while it owns them. Their definitions must be registered.
+	Schedules []*Schedule
 	// Publish writes the events of [Publish] nodes in the transaction of their record; pass an outbox's Write. Without it
 	// definitions with Publish nodes are refused.
 	Publish func(ctx context.Context, tx data.Tx, events ...data.Event) error

@@ -24,6 +24,8 @@ type Engine struct {
 	queues map[string]*Queue // by the kind of their lane
 	rooms  []DefInfo         // lanes that are no definition's
 
+	schedules map[string]*Schedule // by the kind of their lane
+
 	mu       sync.Mutex
 	running  bool
 	worker   *worker // nil while the engine owns nothing
@@ -57,7 +59,7 @@ func New(cfg Config, store Store, defs ...Definition) (*Engine, error) {
 		s := d.compiled()
 		errs = append(errs, s.err, e.add(s))
 	}
-	errs = append(errs, e.addQueues())
+	errs = append(errs, e.addQueues(), e.addSchedules())
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}

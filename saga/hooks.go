@@ -55,6 +55,8 @@ type Hooks struct {
 	Fenced func(ctx context.Context, e NodeEvent)
 	// Purged is called when a round of this node forgot sagas by [Config.Retention], or could not because they live.
 	Purged func(ctx context.Context, p Purged)
+	// Skipped is called when times of a schedule passed for which no saga is started, except while it is paused.
+	Skipped func(ctx context.Context, e ScheduleEvent)
 	// Failed is called with errors that the engine survives: a store that does not answer, a journal that does not decode.
 	Failed func(ctx context.Context, err error)
 }
@@ -112,4 +114,12 @@ type NodeEvent struct {
 	Version int    // of Strayed
 	Sagas   int    // of Recovered: how many live sagas it took over; of Strayed: how many count as parked now
 	Lanes   int    // of Fenced: how many lanes it had
+}
+
+// ScheduleEvent describes times of a schedule that were skipped.
+type ScheduleEvent struct {
+	Schedule string
+	At       time.Time // the last of them
+	Times    int       // how many
+	Reason   string
 }

@@ -15,6 +15,7 @@ func JoinHooks(sets ...Hooks) Hooks {
 			Refused: join(out.Refused, h.Refused), Violated: join(out.Violated, h.Violated), Flushed: join(out.Flushed, h.Flushed),
 			Recovered: join(out.Recovered, h.Recovered), Fenced: join(out.Fenced, h.Fenced), Failed: join(out.Failed, h.Failed),
 			Purged: join(out.Purged, h.Purged), Strayed: join(out.Strayed, h.Strayed), Admitted: join(out.Admitted, h.Admitted),
+			Skipped: join(out.Skipped, h.Skipped),
 		}
 	}
 	return out

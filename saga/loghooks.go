@@ -48,6 +48,10 @@ func LogHooks(logger *slog.Logger) Hooks {
 			l.log().LogAttrs(ctx, slog.LevelError, "sagas wait for a version that no process runs", slog.String("saga", e.Saga),
 				slog.Int("version", e.Version), slog.Int("sagas", e.Sagas))
 		},
+		Skipped: func(ctx context.Context, e ScheduleEvent) {
+			l.log().LogAttrs(ctx, slog.LevelWarn, "saga schedule skipped", slog.String("schedule", e.Schedule), slog.Int("times", e.Times),
+				slog.Time("at", e.At), slog.String("reason", e.Reason))
+		},
 		Failed: func(ctx context.Context, err error) {
 			l.log().LogAttrs(ctx, slog.LevelWarn, "saga engine", slog.Any("error", err))
 		},

@@ -109,6 +109,10 @@ func (w *worker) recovered(lane int64, done bool) {
 		found, w.backlog.found = w.backlog.found, map[string]int{}
 	}
 	w.mu.Unlock()
+	select {
+	case w.plan <- struct{}{}:
+	default:
+	}
 	w.tellRecovered(found)
 }
 

@@ -22,6 +22,7 @@ type worker struct {
 	writer   *writer
 	nudge    chan struct{}
 	admit    chan struct{} // makes the queues look
+	plan     chan struct{} // makes the schedules look
 	claimNow chan struct{}
 
 	actors crew // activations that are running and attempts under way
@@ -70,6 +71,7 @@ func (e *Engine) incarnate(ctx context.Context) error {
 		nudge: make(chan struct{}, 1), lanes: map[int64]*ownedLane{}, acts: map[UID]*activation{}, mailSeen: map[int64]struct{}{},
 		setbacks: map[UID]setback{}, attempts: map[*attempt]struct{}{}, beatAt: sent, timers: newTimers(), claimNow: make(chan struct{}, 1),
 		admit:   make(chan struct{}, 1),
+		plan:    make(chan struct{}, 1),
 		backlog: backlog{after: map[int64]UID{}, found: map[string]int{}, kick: make(chan struct{}, 1)},
 	}
 	w.timers.longest = max(w.timers.longest, e.cfg.Poll)
@@ -88,6 +90,7 @@ func (e *Engine) incarnate(ctx context.Context) error {
 	loops.Go(w.timerLoop)
 	loops.Go(w.listen)
 	loops.Go(w.admitLoop)
+	loops.Go(w.scheduleLoop)
 	e.calls.say(wordClaim) // others have lanes to spare now
 
 	select {

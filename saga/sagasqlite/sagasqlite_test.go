@@ -28,3 +28,12 @@ func TestQueues(t *testing.T) {
 		return store
 	})
 }
+
+func TestSchedules(t *testing.T) {
+	t.Parallel()
+	sagatest.ExerciseSchedules(t, func(t *testing.T) saga.Store {
+		store, err := sagasqlite.New(t.Context(), datatest.SQLite(t))
+		require.NoError(t, err)
+		return store
+	})
+}

@@ -30,7 +30,7 @@ func NewStore(db data.DB) saga.Store {
 	return &memory{
 		inner: db, writer: make(chan struct{}, 1), defs: map[string]string{}, nodes: map[string]*member{},
 		seen: map[string]time.Time{}, ids: map[saga.ID]saga.UID{},
-		sagas: map[saga.UID]*kept{},
+		sagas: map[saga.UID]*kept{}, schedules: map[string]saga.ScheduleState{},
 	}
 }
 
@@ -47,6 +47,8 @@ type memory struct {
 	sagas    map[saga.UID]*kept
 	mail     []saga.Mail // by ID
 	lastMail int64
+
+	schedules map[string]saga.ScheduleState
 }
 
 type member struct {
@@ -113,7 +115,7 @@ func (s *memory) Register(ctx context.Context, defs []saga.DefInfo) error {
 				continue
 			}
 			s.defs[d.Kind], s.seen[d.Kind] = d.Fingerprint, time.Now()
-			for range lanesPerKind {
+			for range cmp.Or(d.Lanes, lanesPerKind) {
 				s.lanes = append(s.lanes, &owned{Lane: saga.Lane{ID: int64(len(s.lanes) + 1), Kind: d.Kind}})
 			}
 		}

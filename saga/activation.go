@@ -108,16 +108,23 @@ func (a *activation) post(ev event) bool {
 // run works for the saga until nothing is left to do. An attempt that was begun last is carried out right here, while
 // somebody else may work for the saga; where its result finds nobody at work, this goroutine goes on.
 func (a *activation) run() {
+	working := true // for the saga; nobody else does then
+	defer func() {
+		if working {
+			a.w.actors.start(a.abandoned)
+		}
+	}()
 	for {
 		a.mu.Lock()
 		t, events := a.tail, a.queue
 		a.tail, a.queue = nil, a.spare[:0]
 		if len(events) == 0 {
-			a.running, a.queue = false, events
+			a.running, a.queue, working = false, events, false
 			a.mu.Unlock()
 			if t == nil || !a.resume(t.carryOut()) {
 				return
 			}
+			working = true
 			continue
 		}
 		a.mu.Unlock()
@@ -125,10 +132,12 @@ func (a *activation) run() {
 			a.spawn(t)
 		}
 		if a.w.ctx.Err() != nil {
+			working = false
 			a.leave()
 			return
 		}
 		if a.work(events) {
+			working = false
 			a.leave()
 			a.takeLate()
 			return
@@ -137,6 +146,13 @@ func (a *activation) run() {
 		clear(events)
 		a.spare = events
 	}
+}
+
+// abandoned puts a saga aside because a function of its definition ended the goroutine that worked for it.
+func (a *activation) abandoned() {
+	a.giveUp(fmt.Errorf("%w: %s: a function of the definition called runtime.Goexit", ErrUnreadable, a.ref.ID))
+	a.leave()
+	a.takeLate()
 }
 
 // resume takes the result of an attempt in and reports whether whoever brings it is to go on with [activation.run].

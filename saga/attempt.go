@@ -122,7 +122,7 @@ func (t *attempt) carryOut() *attemptResult {
 	returned := false
 	defer func() {
 		if !returned { // the function ended its goroutine, which was also the saga's
-			r.err = errors.New("the step's function called runtime.Goexit")
+			r.err = errGoexit
 			w.e.attempted(t.traced, &t.info, r)
 			t.a.post(event{kind: evResult, result: r})
 		}

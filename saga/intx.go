@@ -30,7 +30,7 @@ func (a *activation) runInTx(c Command) ([]Record, error) {
 	ctx = a.w.e.attempting(ctx, &info)
 	var write Write
 	var then *trial
-	err = a.w.e.store.DB().InTx(ctx, func(ctx context.Context, tx data.Tx) error {
+	inTx := func(ctx context.Context, tx data.Tx) error {
 		then.takeBack() // of a transaction that is repeated
 		then = nil
 		payload, value, err := a.call(Ctx{ctx, &info}, c, tx, state, a.m.nodes[c.node.id].result)
@@ -52,7 +52,8 @@ func (a *activation) runInTx(c Command) ([]Record, error) {
 		a.projectEnd(&write)
 		write.Leave = write.End && a.m.queue != ""
 		return a.w.e.journal.AppendTx(ctx, tx, a.w.lease, write)
-	})
+	}
+	err = survive(func() error { return a.w.e.store.DB().InTx(ctx, inTx) })
 	if err != nil {
 		then.takeBack()
 	}
@@ -76,4 +77,17 @@ func (a *activation) runInTx(c Command) ([]Record, error) {
 	// After a lost commit reply the record that is written next takes the same number. If the transaction did commit, that
 	// write is refused as stale and the journal is read again; if not, the number is taken and it never will.
 	return a.failure(c.node, c.Undo, err, a.w.now()), nil
+}
+
+var errGoexit = errors.New("the step's function called runtime.Goexit")
+
+// survive runs f, which may end its goroutine, in one of its own: the saga's must go on.
+func survive(f func() error) error {
+	ended := make(chan error, 1)
+	go func() {
+		err := errGoexit
+		defer func() { ended <- err }()
+		err = f()
+	}()
+	return <-ended
 }

@@ -25,20 +25,46 @@ func damage(t *testing.T, s saga.Store, like string) {
 	require.Positive(t, n)
 }
 
+// fallDue makes the wait of a sleeping saga end now.
+func fallDue(t *testing.T, e *saga.Engine, s saga.Store, id saga.ID) {
+	t.Helper()
+	history, err := e.History(t.Context(), id)
+	require.NoError(t, err)
+	armed := history[len(history)-1]
+	require.Equal(t, saga.Armed, armed.Kind)
+	armed.Due = armed.At
+	body, err := saga.EncodeRecord(nil, armed)
+	require.NoError(t, err)
+	const journal = `update saga_journal set body = $3 where seq = $2 and uid in (select uid from saga_key where id = $1)`
+	n, err := s.DB().Exec(t.Context(), journal, string(id), armed.Seq, string(body))
+	require.NoError(t, err)
+	require.EqualValues(t, 1, n)
+	const timer = `update saga_timer set due = $2 where uid in (select uid from saga_key where id = $1)`
+	n, err = s.DB().Exec(t.Context(), timer, string(id), armed.Due.UnixMicro())
+	require.NoError(t, err)
+	require.EqualValues(t, 1, n)
+}
+
 // Sagas that cannot be worked for, however many, hide neither the mail nor the timers of others.
 func TestUnreadableSagasHideNobody(t *testing.T) {
 	t.Parallel()
 	stores(t, func(t *testing.T, store func() saga.Store) {
 		const bad = 510 // more than is read at once
 		s, ok := store(), saga.NewSignal[bool]("ok")
-		def := saga.Define("trip", 1, saga.Await(ok, func(*trip, bool) error { return nil }).Within(time.Hour),
-			saga.Sleep("nap", func(trip) time.Duration { return 6 * time.Second }))
-		e, err := saga.New(saga.Config{Hooks: saga.Hooks{Failed: func(context.Context, error) {}}}, s, def)
+		waits := saga.Define("waits", 1, saga.Await(ok, func(*trip, bool) error { return nil }).Within(time.Hour))
+		sleeps := saga.Define("sleeps", 1, saga.Sleep("nap", func(trip) time.Duration { return time.Hour }))
+		quiet := saga.Config{Hooks: saga.Hooks{Failed: func(context.Context, error) {}}}
+		e, leave := engine(t, quiet, s, waits, sleeps)
+		sleeper, err := sleeps.Start(within(t), e, "sleeper", trip{})
 		require.NoError(t, err)
-		require.NoError(t, e.Register(t.Context()))
+		eventually(t, "sleeps", func() bool {
+			page, err := e.Search(t.Context(), saga.Filter{State: saga.StateWaiting}, "", 0)
+			return err == nil && len(page.Sagas) == 1
+		})
+		leave()
 		require.NoError(t, s.DB().InTx(t.Context(), func(ctx context.Context, tx data.Tx) error {
 			for i := range bad {
-				if _, err := def.StartTx(ctx, e, tx, saga.ID(fmt.Sprint("bad", i)), trip{}); err != nil {
+				if _, err := waits.StartTx(ctx, e, tx, saga.ID(fmt.Sprint("bad", i)), trip{}); err != nil {
 					return err
 				}
 			}
@@ -47,17 +73,18 @@ func TestUnreadableSagasHideNobody(t *testing.T) {
 		damage(t, s, "bad%") // each has its mail of the start
 		_, err = s.DB().Exec(t.Context(), `insert into saga_timer (uid, lane, due) select uid, lane, 1 from saga_key where id like 'bad%'`)
 		require.NoError(t, err)
-		run, err := def.Start(within(t), e, "good", trip{})
+		waiter, err := waits.Start(within(t), e, "waiter", trip{})
 		require.NoError(t, err)
-		require.NoError(t, ok.Send(within(t), e, "good", true))
-		eventually(t, "is listed", func() bool {
-			all, err := e.List(t.Context(), 2*bad)
-			return err == nil && len(all) == bad+1
-		})
-		quiet := saga.Hooks{Failed: func(context.Context, error) {}}
-		engine(t, saga.Config{Hooks: quiet}, s, def)
-		_, err = run.Result(within(t))
+		require.NoError(t, ok.Send(within(t), e, "waiter", true))
+		fallDue(t, e, s, "sleeper")
+		all, err := e.List(t.Context(), 2*bad)
 		require.NoError(t, err)
+		require.Len(t, all, bad+2)
+		engine(t, quiet, s, waits, sleeps)
+		for _, run := range []*saga.Run[trip]{waiter, sleeper} {
+			_, err = run.Result(within(t))
+			require.NoError(t, err)
+		}
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -16,7 +17,7 @@ const (
 	NodeAdded   ChangeKind = "added"
 	NodeRemoved ChangeKind = "removed"
 	NodeMoved   ChangeKind = "moved"   // to another group, or past one of its neighbours
-	NodeAltered ChangeKind = "altered" // kind, class, undo, types, retry, timeout, signal or deadline
+	NodeAltered ChangeKind = "altered" // kind, class, undo, types, retry, timeout, signal, deadline, limit or child
 )
 
 // Change is one difference between two versions of a definition.
@@ -75,7 +76,8 @@ func (d Difference) String() string {
 // Diff compares two versions of a definition. It tells what changed, and for every point at which a saga of the old one may
 // stand whether it could continue under the new one, as if it had always run there. It can if every node that is done or
 // may have been attempted is still there, unchanged in kind, class and type of result, still with its Undo if it had one,
-// in the same order and groups, and nothing new would have had to run before. Budgets, timeouts and deadlines may differ.
+// in the same order and groups, and nothing new would have had to run before. Budgets, timeouts, deadlines, limits and the
+// version of a child may differ; the nodes of a child and of an each's items are judged like all others.
 // Functions are not compared: that a step of the same name still means the same is for its author to know.
 //
 // The engine never moves a saga to another version by itself. Use Diff in a review, or to decide how long the old version
@@ -191,6 +193,13 @@ func breaking(a, b *node) []string {
 	if a.kind.isAction() && b.kind.isAction() {
 		differ(&out, "result", fmt.Sprint(zeroType(a.decode)), fmt.Sprint(zeroType(b.decode)))
 	}
+	if a.kind == b.kind && a.open != nil && b.open != nil {
+		what := "item"
+		if a.kind == kindChild {
+			what = "state"
+		}
+		differ(&out, what, fmt.Sprint(zeroType(a.decode)), fmt.Sprint(zeroType(b.decode)))
+	}
 	if a.undo != nil && b.undo == nil {
 		out = append(out, "undo removed")
 	}
@@ -212,6 +221,13 @@ func harmless(a, b *node) []string {
 	}
 	if a.kind == kindAwait && b.kind == kindAwait {
 		differ(&out, "deadline", shortDuration(a.within), shortDuration(b.within))
+	}
+	if a.kind == kindEach && b.kind == kindEach {
+		differ(&out, "limit", strconv.Itoa(a.limit), strconv.Itoa(b.limit))
+		differ(&out, "maximum", strconv.Itoa(a.max), strconv.Itoa(b.max))
+	}
+	if a.child != nil && b.child != nil {
+		differ(&out, "definition", a.child.kind(), b.child.kind()) // whether its nodes fit is told of each
 	}
 	if a.kind.isAction() && b.kind.isAction() {
 		differ(&out, "retry", a.retry.text(), b.retry.text())

@@ -140,6 +140,97 @@ func TestDiffJudgesFrontiers(t *testing.T) {
 	}
 }
 
+type line struct{ SKU string }
+
+func packOne(saga.Ctx, line) (saga.None, error) { return saga.None{}, nil }
+
+func sortOne(saga.Ctx, line) (saga.None, error) { return saga.None{}, nil }
+
+// lines is an each over items of the type of its nodes.
+func lines[T any](nodes ...saga.Node[T]) *saga.EachNode[order, T] {
+	return saga.Each("lines", func(order) []T { return nil }, nodes...)
+}
+
+func payAs[C any](version int, nodes ...saga.Node[C]) *saga.ChildNode[order, C] {
+	return saga.Child("pay", saga.Define("payment", version, nodes...), func(order) (c C) { return c })
+}
+
+func TestDiffLooksIntoEachAndChild(t *testing.T) {
+	t.Parallel()
+	packed, sorted := saga.Step("pack", packOne).Undo(func(saga.Ctx, line, saga.None) error { return nil }), saga.Step("sort", sortOne)
+	packedAs := saga.Step("pack", func(saga.Ctx, string) (saga.None, error) { return saga.None{}, nil }).
+		Undo(func(saga.Ctx, string, saga.None) error { return nil })
+	type nodes = []saga.Node[order]
+	for name, tc := range map[string]struct {
+		older, newer nodes
+		changes      []string
+		frontiers    []string
+	}{
+		"limits": {
+			nodes{lines(packed)},
+			nodes{lines(packed).Limit(3).Max(20)},
+			[]string{`altered "lines": limit 10 → 3, maximum 1000 → 20`},
+			[]string{"|lines", "", "lines=opened|lines[]/pack", ""},
+		},
+		"items of another type": {
+			nodes{lines(packed)},
+			nodes{lines(packedAs)},
+			[]string{`altered "lines": item saga_test.line → string`},
+			[]string{"|lines", "", "lines=opened|lines[]/pack", `"lines" has run or may have, and was altered: item saga_test.line → string`},
+		},
+		"no each any more": {
+			nodes{withUndo("a"), lines(packed), withUndo("b")},
+			nodes{withUndo("a"), withUndo("b")},
+			[]string{`removed "lines": each`, `removed "lines[]/pack": step`},
+			[]string{
+				"|a", "", "a|lines", "", "a lines=opened|lines[]/pack", `"lines" has run or may have, and was removed`,
+				"a lines=opened lines[]/pack|b", `"lines" has run or may have, and was removed`,
+			},
+		},
+		"a step before an item's": {
+			nodes{lines(packed), withUndo("b")},
+			nodes{lines(sorted, packed), withUndo("b")},
+			[]string{`added "lines[]/sort": step in "lines"`},
+			[]string{
+				"|lines", "", "lines=opened|lines[]/pack", `"lines[]/sort" would have had to run before "lines[]/pack"`,
+				"lines=opened lines[]/pack|b", `"lines[]/sort" would have had to run before "lines[]/pack"`,
+			},
+		},
+		"an each before a step": {
+			nodes{withUndo("b")},
+			nodes{lines(packed), withUndo("b")},
+			[]string{`added "lines": each in the definition`, `added "lines[]/pack": step in "lines"`},
+			[]string{"|b", `"lines" would have had to run before "b"`},
+		},
+		"a child's version": {
+			nodes{payAs(1, packed)},
+			nodes{payAs(2, packed, sorted)},
+			[]string{`altered "pay": definition payment@1 → payment@2`, `added "pay/sort": step in "pay"`},
+			[]string{"|pay", "", "pay=opened|pay/pack", ""},
+		},
+		"a child's state": {
+			nodes{payAs(1, packed)},
+			nodes{payAs(2, packedAs)},
+			[]string{`altered "pay": state saga_test.line → string, definition payment@1 → payment@2`},
+			[]string{"|pay", "", "pay=opened|pay/pack", `"pay" has run or may have, and was altered: state saga_test.line → string`},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := diff(t, saga.Define("x", 1, tc.older...), saga.Define("x", 2, tc.newer...))
+			var changes, frontiers []string
+			for _, c := range d.Changes {
+				changes = append(changes, c.String())
+			}
+			for _, f := range d.Frontiers {
+				frontiers = append(frontiers, strings.Join(f.Done, " ")+"|"+strings.Join(f.Active, " "), f.Reason)
+			}
+			require.Equal(t, tc.changes, changes)
+			require.Equal(t, tc.frontiers, frontiers)
+		})
+	}
+}
+
 func TestDiffRefusesWhatCannotBeCompared(t *testing.T) {
 	t.Parallel()
 	good := saga.Define("x", 1, withUndo("a"))

@@ -2,6 +2,7 @@ package saga_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/marty-framework/mmf/data"
@@ -23,7 +24,7 @@ func carryOut[S any](def *saga.Def[S], input S) (out S, err error) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- engine.Run(ctx) }()
-	defer func() { stop(); _ = <-ended }()
+	defer func() { stop(); err = errors.Join(err, <-ended) }()
 	run, err := def.Start(ctx, engine, "one", input)
 	if err != nil {
 		return out, err

@@ -9,7 +9,8 @@ import (
 // Frontier is a point at which a saga may stand: what is done, and what is under way.
 type Frontier struct {
 	// Done are the completed nodes in the order of the definition. A decided condition stands as "name=yes" or "name=no", an
-	// await whose deadline passed as "name=expired".
+	// await whose deadline passed as "name=expired", an each that has its items and a child that has its input as "name=opened".
+	// Of an each one item stands for all, as none waits for another.
 	Done []string
 	// Active are the nodes that may have been attempted, or that wait.
 	Active []string
@@ -37,6 +38,7 @@ const (
 	markYes       mark = "yes"
 	markNo        mark = "no"
 	markExpired   mark = "expired"
+	markOpened    mark = "opened"
 )
 
 // marked is a node and how far it is.
@@ -119,8 +121,10 @@ func (w *walker) node(n *node) []standing {
 		return out
 	}
 	switch n.kind {
-	case kindSequence, kindEach, kindChild: // of an each one item stands for all
+	case kindSequence:
 		return w.list(n.children)
+	case kindEach, kindChild:
+		return append([]standing{{marks: []marked{{n, markUndecided}}}}, under(markOpened, n.children)...)
 	case kindParallel:
 		out := []standing{{complete: true}}
 		for _, lane := range n.children {
@@ -179,12 +183,12 @@ type past struct {
 }
 
 // outline writes down the marked part of a tree: what runs in which order and side by side with what. Sequences leave no
-// trace in it, and neither do the names of groups: no journal mentions them.
+// trace in it, and neither do the names of parallel groups: no journal mentions them.
 func (p *past) outline(nodes []*node) string {
 	var b strings.Builder
 	for _, n := range nodes {
 		switch n.kind {
-		case kindSequence, kindEach, kindChild:
+		case kindSequence:
 			b.WriteString(p.outline(n.children))
 			continue
 		case kindParallel:
@@ -224,7 +228,7 @@ func (p *past) list(nodes []*node) (missing *node) {
 func (p *past) node(n *node) (missing *node) {
 	m := p.at[n.name]
 	switch {
-	case n.kind == kindSequence, n.kind == kindEach, n.kind == kindChild:
+	case n.kind == kindSequence:
 		return p.list(n.children)
 	case n.kind == kindParallel:
 		for _, lane := range n.children {
@@ -233,7 +237,7 @@ func (p *past) node(n *node) (missing *node) {
 			}
 		}
 		return missing
-	case m == markYes, m == markExpired:
+	case m == markYes, m == markExpired, m == markOpened:
 		missing = p.list(n.children)
 	case m == markNo:
 		missing = p.list(n.otherwise)

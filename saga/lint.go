@@ -41,13 +41,15 @@ const (
 //   - long-transaction: a transaction that may take longer than 5 s
 //   - short-deadline, long-deadline: an await of less than 1 s or more than 90 days
 //   - single-lane: a parallel group of one
-//   - shared-signal: lanes of one group that await the same signal, so that chance decides which gets it
+//   - shared-signal: lanes of one group, or items of an each, that await the same signal, so that chance decides which gets it
+//   - lost-results: an each or a child without Into, whose last results nobody can see
 func Lint(def Definition) []Warning {
 	l := &linter{def: def.compiled()}
 	for _, n := range l.def.nodes {
 		l.compensation(n)
 		l.budgets(n)
 		l.waits(n)
+		l.parts(n)
 	}
 	return l.warnings
 }
@@ -82,15 +84,15 @@ func (l *linter) compensation(n *node) {
 	}
 }
 
-// rejectable finds a node behind or beside n that can turn the saga back.
+// rejectable finds a node behind or beside n that can turn the saga back; in an each that may be n itself, for another item.
 func rejectable(n *node) *node {
 	for at := n; at.parent != nil; at = at.parent {
-		list := siblings(at)
-		if at.parent.kind != kindParallel {
+		list, each := siblings(at), at.parent.kind == kindEach // there other items may stand anywhere in the list
+		if at.parent.kind != kindParallel && !each {
 			list = list[slices.Index(list, at)+1:]
 		}
 		for _, other := range list {
-			if other == at {
+			if other == at && !each {
 				continue
 			}
 			if found := find(other, func(x *node) bool {
@@ -196,6 +198,13 @@ func (l *linter) waits(n *node) {
 	if n.kind != kindAwait {
 		return
 	}
+	for each := n.parent; each != nil; each = each.parent {
+		if each.kind == kindEach && each.limit > 1 {
+			l.warn(n, "shared-signal", fmt.Sprintf("awaits the signal %q for several items of %q side by side", n.signal, each.name),
+				"limit the each to one item at a time, or await the signal once, outside of it")
+			break
+		}
+	}
 	for _, other := range l.def.nodes[:n.id] {
 		if other.kind == kindAwait && other.signal == n.signal && fork(n, other).kind == kindParallel {
 			l.warn(n, "shared-signal", fmt.Sprintf("awaits the signal %q side by side with %q", n.signal, other.name),
@@ -212,4 +221,36 @@ func fork(a, b *node) *node {
 		}
 	}
 	return a
+}
+
+// parts looks for an each or a child out of which nothing comes although something is folded last in it.
+func (l *linter) parts(n *node) {
+	if n.open == nil || n.join != nil {
+		return
+	}
+	lost := find(n, func(x *node) bool { return x.fold != nil && x.scopeTemplate() == n && !anythingBehind(x, n) })
+	if lost != nil {
+		l.warn(n, "lost-results", fmt.Sprintf("has no Into, so that nobody sees what %q folds", lost.name),
+			"give it one, or leave out the Into of the step")
+	}
+}
+
+// scopeTemplate is the each or the child whose state n folds into, the root outside of them.
+func (n *node) scopeTemplate() *node {
+	p := n.parent
+	for p.parent != nil && p.kind != kindEach && p.kind != kindChild {
+		p = p.parent
+	}
+	return p
+}
+
+// anythingBehind reports whether a node of the scope runs after n, and sees what it folded.
+func anythingBehind(n, scope *node) bool {
+	for at := n; at != scope; at = at.parent {
+		list := siblings(at)
+		if at.parent.kind != kindParallel && slices.Index(list, at) < len(list)-1 {
+			return true
+		}
+	}
+	return false
 }

@@ -15,6 +15,16 @@ func TestLint(t *testing.T) {
 	sig := saga.NewSignal[int]("sig")
 	await := func(name string) *saga.AwaitNode[order] { return saga.Await(sig, noted).Named(name).Within(time.Hour) }
 	quick := saga.Retry{Max: 4, First: time.Second}
+	itself := func(o order) []order { return []order{o} }
+	each := func(nodes ...saga.Node[order]) *saga.EachNode[order, order] {
+		return saga.Each("each", itself, nodes...)
+	}
+	child := func(nodes ...saga.Node[order]) *saga.ChildNode[order, order] {
+		return saga.Child("child", saga.Define("part", 1, nodes...), func(o order) order { return o })
+	}
+	folds := func(name string) saga.Node[order] {
+		return saga.Step(name, act).Undo(takeBack).Into(func(*order, saga.None) {})
+	}
 	for name, tc := range map[string]struct {
 		nodes []saga.Node[order]
 		want  []string // rule and node
@@ -44,15 +54,32 @@ func TestLint(t *testing.T) {
 		"a remote's timeouts are patience": {[]saga.Node[order]{remote("a").UndoRetry(saga.Retry{Max: 2}).Timeout(10 * time.Second)}, nil},
 		"a huge budget":                    {[]saga.Node[order]{saga.Pivot("a", act).Retry(saga.Retry{Max: 1 << 40})}, nil},
 
-		"one sending":        {[]saga.Node[order]{remote("a").Retry(saga.Retry{Max: 1})}, []string{"single-sending a"}},
-		"short reply":        {[]saga.Node[order]{remote("a").Timeout(500 * time.Millisecond)}, []string{"short-reply-timeout a"}},
-		"long transaction":   {[]saga.Node[order]{saga.TxStep("a", actTx).Undo(takeBackTx).Timeout(time.Minute)}, []string{"long-transaction a"}},
-		"short deadline":     {[]saga.Node[order]{saga.Await(sig, noted).Within(time.Millisecond)}, []string{"short-deadline sig"}},
-		"long deadline":      {[]saga.Node[order]{saga.Await(sig, noted).Within(365 * 24 * time.Hour)}, []string{"long-deadline sig"}},
-		"single lane":        {[]saga.Node[order]{saga.Parallel("p", withUndo("a"))}, []string{"single-lane p"}},
-		"shared signal":      {[]saga.Node[order]{saga.Parallel("p", await("a"), saga.Sequence("s", await("b")))}, []string{"shared-signal b"}},
-		"signal twice":       {[]saga.Node[order]{await("a"), await("b")}, nil},
-		"signal in branches": {[]saga.Node[order]{saga.When("w", dear, await("a")).Otherwise(await("b"))}, nil},
+		"one sending":                       {[]saga.Node[order]{remote("a").Retry(saga.Retry{Max: 1})}, []string{"single-sending a"}},
+		"short reply":                       {[]saga.Node[order]{remote("a").Timeout(500 * time.Millisecond)}, []string{"short-reply-timeout a"}},
+		"long transaction":                  {[]saga.Node[order]{saga.TxStep("a", actTx).Undo(takeBackTx).Timeout(time.Minute)}, []string{"long-transaction a"}},
+		"short deadline":                    {[]saga.Node[order]{saga.Await(sig, noted).Within(time.Millisecond)}, []string{"short-deadline sig"}},
+		"long deadline":                     {[]saga.Node[order]{saga.Await(sig, noted).Within(365 * 24 * time.Hour)}, []string{"long-deadline sig"}},
+		"single lane":                       {[]saga.Node[order]{saga.Parallel("p", withUndo("a"))}, []string{"single-lane p"}},
+		"shared signal":                     {[]saga.Node[order]{saga.Parallel("p", await("a"), saga.Sequence("s", await("b")))}, []string{"shared-signal b"}},
+		"signal twice":                      {[]saga.Node[order]{await("a"), await("b")}, nil},
+		"signal per item":                   {[]saga.Node[order]{each(await("a"))}, []string{"shared-signal each[]/a"}},
+		"signal per item, in turn":          {[]saga.Node[order]{each(await("a")).Limit(1)}, nil},
+		"signal per item of items":          {[]saga.Node[order]{each(saga.Each("in", itself, await("a")).Limit(1))}, []string{"shared-signal each[]/in[]/a"}},
+		"transaction without undo per item": {[]saga.Node[order]{each(saga.TxStep("a", actTx))}, []string{"no-undo each[]/a"}},
+		"transaction without undo behind a step per item":  {[]saga.Node[order]{each(withUndo("a"), saga.Sequence("s", saga.TxStep("b", actTx)))}, []string{"no-undo each[]/b"}},
+		"transaction without undo, last in a child":        {[]saga.Node[order]{withUndo("z"), child(withUndo("a"), saga.TxStep("b", actTx))}, nil},
+		"transaction without undo, last in a child, first": {[]saga.Node[order]{child(withUndo("a"), saga.TxStep("b", actTx)), withUndo("z")}, []string{"no-undo child/b"}},
+		"retriable per item":                               {[]saga.Node[order]{withUndo("z"), each(withUndo("a"), saga.Retriable("b", act))}, []string{"retriable-before-rejection each[]/b"}},
+		"retriable per item behind a pivot":                {[]saga.Node[order]{saga.Pivot("p", act), each(saga.Retriable("b", act))}, nil},
+		"retriable behind a child with a pivot":            {[]saga.Node[order]{child(saga.Pivot("p", act)), saga.Retriable("b", act)}, nil},
+		"results of items that nobody sees":                {[]saga.Node[order]{each(withUndo("a"), folds("b"))}, []string{"lost-results each"}},
+		"results of items that the next one sees":          {[]saga.Node[order]{each(folds("a"), withUndo("b"))}, nil},
+		"results of items that are folded":                 {[]saga.Node[order]{each(folds("a")).Into(func(*order, []order) {})}, nil},
+		"results of a child that nobody sees":              {[]saga.Node[order]{child(saga.When("w", dear, withUndo("a"), folds("b"))), withUndo("c")}, []string{"lost-results child"}},
+		"results of a child that are folded":               {[]saga.Node[order]{child(folds("a")).Into(func(*order, order) {})}, nil},
+		"results of items of items are the outer's":        {[]saga.Node[order]{each(saga.Each("in", itself, folds("a")).Into(func(*order, []order) {}))}, nil},
+		"results of items of items":                        {[]saga.Node[order]{each(saga.Each("in", itself, folds("a")))}, []string{"lost-results each[]/in"}},
+		"signal in branches":                               {[]saga.Node[order]{saga.When("w", dear, await("a")).Otherwise(await("b"))}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -13,7 +13,7 @@ func (s *shape) Mermaid() string { return s.mermaid(nil) }
 
 // MermaidOf draws the same flowchart with each step in the colour of its status in the run. A step that the status does not
 // name, because it is of another version, is drawn as pending.
-func (s *shape) MermaidOf(run Status) string { return s.mermaid(newOverlay(run)) }
+func (s *shape) MermaidOf(run Status) string { return s.mermaid(newOverlay(s, run)) }
 
 func (s *shape) mermaid(o *overlay) string {
 	c := &chart{run: o}
@@ -88,7 +88,7 @@ func (c *chart) node(n *node, in []exit) []exit {
 		c.line("end")
 		return out
 	case kindWhen:
-		c.line(`%s{"%s"}`, id, mermaidText(n.name))
+		c.line(`%s{"%s"}`, id, mermaidText(shownName(n)))
 		c.join(in, id)
 		out := c.list(n.children, []exit{{id, "-->", "yes"}})
 		return append(out, c.list(n.otherwise, []exit{{id, "-->", "no"}})...)
@@ -118,12 +118,20 @@ func (c *chart) shape(n *node, id string) {
 	case n.kind == kindRemote:
 		open, end = "[/", "/]"
 	}
-	c.line(`%s%s"%s<br/><small>%s</small>"%s`, id, open, mermaidText(n.name), mermaidText(caption(n)), end)
+	c.line(`%s%s"%s<br/><small>%s</small>"%s`, id, open, mermaidText(shownName(n)), mermaidText(c.caption(n)), end)
 	if m := c.run.mood(n); m != moodNone {
 		c.marks = append(c.marks, id+" "+string(m))
 	} else if n.class == pivot {
 		c.marks = append(c.marks, id+" pivot")
 	}
+}
+
+// caption of a step that stands for those of many items says in a run how far they are.
+func (c *chart) caption(n *node) string {
+	if c.run != nil && n.repeated {
+		return c.run.says(n)
+	}
+	return caption(n)
 }
 
 // undo draws, from each step that has an undo, the way back to what is compensated next, and returns from where the way back

@@ -64,12 +64,12 @@ func (p *painter) node(n *node, x, y int) {
 		m, text, tip = moodNone, "", n.name
 	} else if p.run != nil {
 		text = p.run.says(n)
-		if e := p.run.steps[n.name].Error; e != "" {
+		if e := p.run.newestError(n); e != "" {
 			tip += "\n" + e
 		}
 	}
 	p.tag(`<g class="node %s %s"><title>%s</title>`, kind, m, xmlText(tip))
-	name, width := fit(n.name, p.card-54, nameWidth), p.card
+	name, width := fit(shownName(n), p.card-54, nameWidth), p.card
 	if n.kind == kindWhen {
 		p.tag(`<path class="card" d="M%d %dh%dl16 %dl-16 %dh-%dl-16 -%dz"/>`,
 			x+16, y, width-32, cardHeight/2, cardHeight/2, width-32, cardHeight/2)
@@ -136,7 +136,7 @@ func (p *painter) bar(from, to, y int) {
 
 // panel frames a group; its name sits on the upper left border, clear of the axis.
 func (p *painter) panel(name, class string, x, y, width, height, axis int) {
-	name = fit(name, max(axis-x-70, 30), captionWidth)
+	name = fit(name, max(axis-x-boldLabel, 30), captionWidth)
 	p.tag(`<rect class="%s" x="%d" y="%d" width="%d" height="%d" rx="14"/>`, class, x, y, width, height)
 	p.tag(`<text class="group" x="%d" y="%d">%s</text>`, x+14, y+22, xmlText(name))
 }
@@ -153,12 +153,8 @@ func legendEntries(o *overlay) []legendEntry {
 		return []legendEntry{{"way", "forward"}, {"undo", "compensation"}}
 	}
 	var out []legendEntry
-	seen := map[mood]bool{}
-	for _, s := range o.steps {
-		seen[o.mood(&node{name: s.Name})] = true
-	}
 	for _, m := range moods() {
-		if seen[m] {
+		if o.drawn[m] {
 			out = append(out, legendEntry{string(m), string(m)})
 		}
 	}

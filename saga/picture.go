@@ -30,25 +30,65 @@ func moods() []mood {
 // overlay is what a picture shows of one run; nil shows the definition alone.
 type overlay struct {
 	Status
-	steps map[string]StepStatus
+	steps map[string][]StepStatus // by their name in the definition: one, or one per item
+	drawn map[mood]bool
 }
 
-func newOverlay(s Status) *overlay {
-	o := &overlay{s, map[string]StepStatus{}}
+func newOverlay(def *shape, s Status) *overlay {
+	o := &overlay{s, map[string][]StepStatus{}, map[mood]bool{}}
 	for _, step := range s.Steps {
-		o.steps[step.Name] = step
+		name := step.Name
+		if step.Of != "" {
+			name = step.Of
+		}
+		o.steps[name] = append(o.steps[name], step)
+	}
+	for _, n := range def.nodes {
+		if n.kind >= kindAwait {
+			o.drawn[o.mood(n)] = true
+		}
 	}
 	return o
 }
 
+// mood of a step that stands for those of many items is that of the item that most needs a look.
 func (o *overlay) mood(n *node) mood {
 	if o == nil {
 		return moodNone
 	}
-	if o.State == StateParked && o.Step == n.name {
+	count := o.count(n)
+	for _, m := range []mood{moodParked, moodFailed, moodRetrying, moodUndoing, moodWaiting} {
+		if count[m] > 0 {
+			return m
+		}
+	}
+	switch total := len(o.steps[n.name]); {
+	case total == 0 || count[moodPending] == total:
+		return moodPending
+	case count[moodDone] == total:
+		return moodDone
+	case count[moodUndone] > 0 && count[moodDone] == 0:
+		return moodUndone
+	case count[moodUndone] > 0:
+		return moodUndoing
+	default:
+		return moodWaiting // for the other items
+	}
+}
+
+func (o *overlay) count(n *node) map[mood]int {
+	count := map[mood]int{}
+	for _, step := range o.steps[n.name] {
+		count[o.moodOf(step)]++
+	}
+	return count
+}
+
+func (o *overlay) moodOf(step StepStatus) mood {
+	if o.State == StateParked && o.Step == step.Name {
 		return moodParked
 	}
-	switch o.steps[n.name].Status {
+	switch step.Status {
 	case "done", "expired":
 		return moodDone
 	case "waiting":
@@ -68,22 +108,74 @@ func (o *overlay) mood(n *node) mood {
 
 // says describes the run of one step in a few words.
 func (o *overlay) says(n *node) string {
-	step, ok := o.steps[n.name]
-	if !ok {
+	steps := o.steps[n.name]
+	switch {
+	case len(steps) == 0:
 		return string(moodPending)
+	case n.repeated && steps[0].Of == "":
+		return string(moodPending) // there are no items yet
+	case n.repeated:
+		return o.tally(n, len(steps))
 	}
-	text := strings.ReplaceAll(step.Status, "-", " ")
+	text := strings.ReplaceAll(steps[0].Status, "-", " ")
 	if o.mood(n) == moodParked {
 		text = "parked"
 	}
-	switch step.Failed {
+	switch failed := steps[0].Failed; failed {
 	case 0:
 		return text
 	case 1:
 		return text + " · 1 failed attempt"
 	default:
-		return fmt.Sprintf("%s · %d failed attempts", text, step.Failed)
+		return fmt.Sprintf("%s · %d failed attempts", text, failed)
 	}
+}
+
+// tally is how far the items of an each are with one of their steps: "3/7 done, 1 failing".
+func (o *overlay) tally(n *node, total int) string {
+	count := o.count(n)
+	var parts []string
+	if count[moodUndone] == 0 || count[moodDone] > 0 {
+		parts = append(parts, fmt.Sprintf("%d/%d done", count[moodDone], total))
+	}
+	for _, x := range []struct {
+		mood
+		text string
+	}{
+		{moodParked, "parked"},
+		{moodFailed, "failed"},
+		{moodRetrying, "failing"},
+		{moodWaiting, "waiting"},
+		{moodUndoing, "undoing"},
+		{moodUndone, "undone"},
+	} {
+		if count[x.mood] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", count[x.mood], x.text))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// newestError is what went wrong last, and in which item.
+func (o *overlay) newestError(n *node) string {
+	var newest StepStatus
+	for _, step := range o.steps[n.name] {
+		if step.Error != "" && (newest.Error == "" || step.At.After(newest.At)) {
+			newest = step
+		}
+	}
+	if newest.Of != "" && newest.Error != "" {
+		return newest.Name + ": " + newest.Error
+	}
+	return newest.Error
+}
+
+// shownName is a node's name where the picture shows what it stands in.
+func shownName(n *node) string {
+	if n.local != "" {
+		return n.local
+	}
+	return n.name
 }
 
 // caption says in a few words what a node is and how patient it is.
@@ -139,11 +231,11 @@ func shortDuration(d time.Duration) string {
 func groupLabel(n *node) string {
 	switch n.kind {
 	case kindEach:
-		return n.name + " · each item, " + strconv.Itoa(n.limit) + " at once"
+		return shownName(n) + " · each item, " + strconv.Itoa(n.limit) + " at once"
 	case kindChild:
 		if n.child != nil {
-			return n.name + " · " + n.child.kind()
+			return shownName(n) + " · " + n.child.kind()
 		}
 	}
-	return n.name
+	return shownName(n)
 }

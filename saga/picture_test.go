@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -117,6 +118,73 @@ func TestPictureGolden(t *testing.T) {
 	golden(t, "place-order-running.svg", everything().SVGOf(running()))
 	golden(t, "place-order-compensating.svg", everything().SVGOf(compensating()))
 	golden(t, "place-order-compensating.mmd", everything().MermaidOf(compensating()))
+}
+
+// consignment has items and parts, also in each other.
+func consignment() *saga.Def[order] {
+	itself := func(o order) order { return o }
+	lines := func(order) []order { return make([]order, 7) }
+	pay := saga.Define("payment", 4, withUndo("authorise"), saga.Pivot("capture", act))
+	customs := saga.Define("customs", 2, withUndo("declare"), saga.Parallel("papers", withUndo("print"), withUndo("stamp")))
+	return saga.Define("consignment", 1,
+		saga.TxStep("open", actTx).Undo(takeBackTx),
+		saga.Each("parcels", lines,
+			withUndo("label"),
+			saga.When("goes abroad", dear, saga.Child("customs", customs, itself)),
+			saga.Each("stops", lines, withUndo("book")).Limit(1)).Limit(3),
+		saga.Child("payment", pay, itself),
+		saga.TxRetriable("close", actTx))
+}
+
+// halfway has seven parcels in different states; none is at its stops yet.
+func halfway() saga.Status {
+	s := saga.Status{ID: "cons-3", Saga: "consignment", Version: 1, State: saga.StateRunning, Steps: []saga.StepStatus{{Name: "open", Status: "done"}}}
+	for i, status := range []string{"done", "done", "done", "retrying", "waiting", "pending", "pending"} {
+		item := fmt.Sprintf("parcels[%d]/", i)
+		label := saga.StepStatus{Name: item + "label", Of: "parcels[]/label", Status: status}
+		if status == "retrying" {
+			label.Failed, label.Error = 2, "printer: no paper"
+		}
+		declare := saga.StepStatus{Name: item + "customs/declare", Of: "parcels[]/customs/declare", Status: "pending"}
+		if i < 2 {
+			declare.Status = "done"
+		}
+		s.Steps = append(s.Steps, label, declare, saga.StepStatus{Name: "parcels[]/stops[]/book", Status: "pending"})
+	}
+	return s
+}
+
+func TestPictureOfItems(t *testing.T) {
+	t.Parallel()
+	def := consignment()
+	require.NoError(t, def.Err())
+	golden(t, "consignment.svg", def.SVG())
+	golden(t, "consignment.mmd", def.Mermaid())
+	golden(t, "consignment-running.svg", def.SVGOf(halfway()))
+	text := wellFormed(t, def.SVG())
+	for _, label := range []string{"parcels · each item, 3 at once", "stops · each item, 1 at once", "customs · customs@2", "payment · payment@4"} {
+		require.Contains(t, text, label+"\n", "not cut short")
+	}
+	for status, want := range map[string][2]string{
+		"done": {"done", "7/7 done"}, "pending": {"pending", "0/7 done"}, "undone": {"undone", "7 undone"}, "rejected": {"failed", "0/7 done, 7 failed"},
+		"undo-retrying": {"undoing", "0/7 done, 7 undoing"},
+	} {
+		s := halfway()
+		for i := range s.Steps {
+			s.Steps[i].Status = status
+		}
+		svg := def.SVGOf(s)
+		require.Contains(t, svg, `class="node k-step `+want[0]+`"><title>parcels[]/label`, status)
+		require.Contains(t, svg, `>`+want[1]+`</text>`, status)
+	}
+	running := def.SVGOf(halfway())
+	require.Contains(t, running, "3/7 done, 1 failing, 1 waiting")
+	require.Contains(t, running, "parcels[3]/label: printer: no paper", "which item it is")
+	require.Contains(t, def.MermaidOf(halfway()), "3/7 done, 1 failing, 1 waiting")
+	parked := halfway()
+	parked.State, parked.Step = saga.StateParked, "parcels[3]/label"
+	require.Contains(t, def.SVGOf(parked), "3/7 done, 1 parked, 1 waiting")
+	require.Contains(t, def.SVGOf(parked), `class="node k-step parked"><title>parcels[]/label`)
 }
 
 func wellFormed(t require.TestingT, svg string) (text string) {

@@ -10,13 +10,14 @@ func (s *shape) SVG() string { return s.svg(nil) }
 
 // SVGOf draws the same picture of one run: each step in the colour of its status, with its failed attempts, and its newest
 // error as a tooltip. A step that the status does not name, because it is of another version, is drawn as pending.
-func (s *shape) SVGOf(run Status) string { return s.svg(newOverlay(run)) }
+func (s *shape) SVGOf(run Status) string { return s.svg(newOverlay(s, run)) }
 
 const (
 	cardHeight  = 54
 	gapHeight   = 34
 	pivotGap    = 62
 	laneGap     = 28
+	boldLabel   = 70 // what the label of a frame needs besides its text
 	panelPad    = 20
 	panelHead   = 36
 	marginX     = 32
@@ -49,7 +50,7 @@ func (s *shape) svg(o *overlay) string {
 		if o != nil {
 			text = o.says(n)
 		}
-		l.card = max(l.card, nameWidth(n.name)+64, captionWidth(text)+64)
+		l.card = max(l.card, nameWidth(shownName(n))+64, captionWidth(text)+64)
 	}
 	l.card = min(l.card, 300)
 	body, _ := l.list(s.root.children, flow{})
@@ -136,18 +137,24 @@ func (l *layout) node(n *node, in flow) (box, flow) {
 	return box{l.card, cardHeight, l.card / 2, func(p *painter, x, y int) { p.node(n, x, y) }}, out
 }
 
-// sequence frames its nodes, because its name says what they are together.
+// sequence frames its nodes, because its name says what they are together. What the frame of an each or a child says is longer
+// than a name: it is as wide as that needs beside the axis.
 func (l *layout) sequence(n *node, in flow) (box, flow) {
 	inner, out := l.list(n.children, in)
+	left, right, label := panelPad, panelPad, groupLabel(n)
+	if n.open != nil {
+		left = max(left, min(captionWidth(label), 2*l.card)+boldLabel-inner.axis)
+	}
+	width, axis := left+inner.width+right, left+inner.axis
 	return box{
-		inner.width + 2*panelPad, inner.height + 2*panelHead, inner.axis + panelPad,
+		width, inner.height + 2*panelHead, axis,
 		func(p *painter, x, y int) {
-			axis, bottom := x+inner.axis+panelPad, y+inner.height+2*panelHead
-			p.panel(groupLabel(n), "frame", x, y, inner.width+2*panelPad, bottom-y, axis)
-			p.edge(axis, y, y+panelHead, in)
-			inner.draw(p, x+panelPad, y+panelHead)
-			p.line(axis, bottom-panelHead, bottom)
-			p.back(axis, bottom-panelHead, bottom, out)
+			bottom := y + inner.height + 2*panelHead
+			p.panel(label, "frame", x, y, width, bottom-y, x+axis)
+			p.edge(x+axis, y, y+panelHead, in)
+			inner.draw(p, x+left, y+panelHead)
+			p.line(x+axis, bottom-panelHead, bottom)
+			p.back(x+axis, bottom-panelHead, bottom, out)
 		},
 	}, out
 }
@@ -174,7 +181,7 @@ func (l *layout) parallel(n *node, in flow) (box, flow) {
 	}
 	axis := (first + last) / 2
 	return box{width, height, axis, func(p *painter, x, y int) {
-		p.panel(n.name, "panel", x, y, width, height, x+axis)
+		p.panel(shownName(n), "panel", x, y, width, height, x+axis)
 		lx := x + panelPad
 		for i, b := range lanes {
 			p.edge(lx+b.axis, y, y+panelHead, in)

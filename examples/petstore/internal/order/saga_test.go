@@ -1,6 +1,7 @@
 package order_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"sync"
@@ -11,9 +12,13 @@ import (
 
 	"github.com/marty-framework/mmf/data"
 	"github.com/marty-framework/mmf/data/datatest"
+	"github.com/marty-framework/mmf/examples/petstore/internal/order"
+	"github.com/marty-framework/mmf/examples/petstore/internal/order/adapters"
+	"github.com/marty-framework/mmf/examples/petstore/internal/order/app"
 	"github.com/marty-framework/mmf/examples/petstore/internal/order/domain"
 	"github.com/marty-framework/mmf/examples/petstore/internal/platform"
 	"github.com/marty-framework/mmf/saga"
+	"github.com/marty-framework/mmf/saga/sagakafka"
 )
 
 var errDown = errors.New("the database is down")
@@ -206,4 +211,16 @@ func TestCancelByTheCustomer(t *testing.T) {
 	require.Equal(t, domain.Cancelled, o.State)
 	require.Zero(t, r.effects(id))
 	require.ErrorIs(t, r.orders.Cancel(t.Context(), appViewer("alice"), id, "again"), saga.ErrFinished)
+}
+
+// TestLintHasNothingToSay of the purchase as a fresh petstore runs it.
+func TestLintHasNothingToSay(t *testing.T) {
+	t.Parallel()
+	write := func(context.Context, data.Tx, ...data.Event) error { return nil }
+	caller, err := sagakafka.NewCaller(sagakafka.CallerConfig{ReplyTopic: platform.TopicSagaReplies, Write: write})
+	require.NoError(t, err)
+	steps := app.NewSteps(adapters.SQL{}, write, func() float64 { return 0.08 })
+	def := order.PlaceOrder(steps, caller, platform.Defaults().Saga.StepTimeout)
+	require.NoError(t, def.Err())
+	require.Empty(t, saga.Lint(def))
 }

@@ -104,10 +104,7 @@ func (e *Engine) incarnate(ctx context.Context) error {
 	e.serve(w, false)
 	w.actors.close()
 	loops.Wait()
-	select {
-	case <-w.actors.rest():
-	case <-time.After(time.Second): // an attempt ignores its context; nothing it still does is taken
-	}
+	w.writer.refuse(w.actors.rest())
 	if cause == nil {
 		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()

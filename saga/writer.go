@@ -52,8 +52,12 @@ func (wr *writer) append(q *queued, write Write) error {
 	}
 	select {
 	case wr.queue <- q:
-	case <-wr.w.ctx.Done():
-		return errors.Join(ErrFenced, context.Cause(wr.w.ctx))
+	default:
+		select {
+		case wr.queue <- q:
+		case <-wr.w.ctx.Done():
+			return errors.Join(ErrFenced, context.Cause(wr.w.ctx))
+		}
 	}
 	if len(wr.queue) >= surge {
 		select {
@@ -61,18 +65,28 @@ func (wr *writer) append(q *queued, write Write) error {
 		default:
 		}
 	}
-	select {
-	case err := <-q.done:
-		return err
-	case <-wr.w.ctx.Done():
-		// The flush may still be under way; whoever owns the saga next reads what became of it.
-		return errors.Join(ErrFenced, context.Cause(wr.w.ctx))
+	return <-q.done // also when the worker ends; waiting for that here too would cost more than all the rest
+}
+
+// refuse answers what waits when the worker has ended, and whatever still comes until all is at rest.
+func (wr *writer) refuse(rest <-chan struct{}) {
+	err := errors.Join(ErrFenced, context.Cause(wr.w.ctx))
+	for {
+		select {
+		case q := <-wr.queue:
+			q.done <- err
+		case <-rest:
+			return
+		case <-time.After(time.Second): // an attempt ignores its context; nothing it still does is taken
+			return
+		}
 	}
 }
 
 // run writes until the worker ends.
 func (wr *writer) run() {
 	f := flusher{wr: wr}
+	defer f.drop()
 	for {
 		var first *queued
 		if first, f.held = f.held, nil; first == nil {
@@ -89,6 +103,7 @@ func (wr *writer) run() {
 // help writes whenever many writes wait.
 func (wr *writer) help() {
 	f := flusher{wr: wr}
+	defer f.drop()
 	for {
 		select {
 		case <-wr.surge:
@@ -116,6 +131,13 @@ type flusher struct {
 	held   *queued // taken from the queue, for the next batch
 	batch  []*queued
 	writes []Write
+}
+
+// drop answers what the last flush left.
+func (f *flusher) drop() {
+	if f.held != nil {
+		f.held.done <- errors.Join(ErrFenced, context.Cause(f.wr.w.ctx))
+	}
 }
 
 // take makes a batch of the first write and what waits behind it.

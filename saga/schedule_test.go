@@ -44,7 +44,7 @@ func (r *reports) def(version int) *saga.Def[string] {
 }
 
 func (r *reports) cfg(schedules ...*saga.Schedule) saga.Config {
-	return saga.Config{TTL: 2 * time.Second, Schedules: schedules, Hooks: saga.Hooks{
+	return saga.Config{TTL: time.Minute, Poll: time.Minute, Schedules: schedules, Hooks: saga.Hooks{
 		Skipped: func(_ context.Context, e saga.ScheduleEvent) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -318,8 +318,10 @@ func TestSchedulesOfManyNodes(t *testing.T) {
 			def := r.def(1)
 			nightly := saga.NewSchedule("nightly", "0 3 * * *", def, day).CatchUp(saga.CatchUpAll)
 			first := nightly.Next(time.Now().Add(-30 * 24 * time.Hour))
+			cfg := r.cfg(nightly)
+			cfg.TTL, cfg.Poll = 2*time.Second, 0
 			for range 2 {
-				engine(t, r.cfg(nightly), newStore(), def)
+				engine(t, cfg, newStore(), def)
 			}
 			require.Eventually(t, func() bool {
 				var n int

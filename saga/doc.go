@@ -45,6 +45,12 @@
 // steps; [Engine.Bulk] does so for all that a search finds, [Engine.Fork] goes on elsewhere. Each leaves one record with who
 // and why, and its answer is what the journal says.
 //
+// # Limits and times
+//
+// A [Queue] limits how many sagas run at once and how fast they begin, in order of priority and one at a time per key. A
+// [Schedule] starts one saga at each time of a cron expression, and makes up what was missed. Both hold for all processes of
+// the service together.
+//
 // # What it does not do
 //
 // It isolates nothing: other transactions see a saga's intermediate effects. It does not replay code: change the tree under

@@ -35,6 +35,8 @@ var (
 	ErrPending = errors.New("saga: the verb was not taken in yet")
 	// ErrForked says that the effects of a saga were taken over by a fork of it already.
 	ErrForked = errors.New("saga: a fork took this saga's effects over; fork that one")
+	// ErrInvalidSearch says that a filter names no state there is, or that a cursor is of another search.
+	ErrInvalidSearch = errors.New("saga: invalid search")
 	// ErrInvalidID says that an ID or another name is empty, too long, no UTF-8, or contains NUL.
 	ErrInvalidID = errors.New("saga: invalid ID")
 	// ErrTooLarge says that an input, a result or a signal is larger than the engine takes.
@@ -42,7 +44,7 @@ var (
 )
 
 var (
-	errNoCodec     = errors.New("saga: something is sensitive, but Config.Codec is not set")
+	errNoCodec     = errors.New("saga: something is sensitive: set Config.Codec, such as a sagacodec.Ring")
 	errNoPublisher = errors.New("saga: the definition publishes events, but Config.Publish is not set")
 	// errInterrupted ends a step's context when the saga turned back; the step's outcome then is unknown.
 	errInterrupted = errors.New("saga: the saga turned back while the step was running")

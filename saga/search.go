@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -100,7 +99,8 @@ const (
 )
 
 // Search finds sagas, newest first, or ordered by ID when the filter has an IDPrefix. A page has at most limit sagas, at most
-// 1,000; zero means 100. Every search goes through an index and reads at most 10,000 candidates for a page.
+// 1,000; zero means 100. Every search goes through an index and reads at most 10,000 candidates for a page. A state that there
+// is not, or the cursor of another search, gives an error that matches [ErrInvalidSearch].
 func (e *Engine) Search(ctx context.Context, f Filter, after Cursor, limit int) (Page, error) {
 	if limit <= 0 {
 		limit = 100
@@ -151,7 +151,7 @@ func (f Filter) query(after Cursor) (SearchQuery, error) {
 	case slices.Contains([]State{StateRunning, StateWaiting, StateLive}, f.State):
 		q.From = FromLive
 	case f.State != "" && f.State != State(Completed) && f.State != StateEnded:
-		return q, fmt.Errorf("saga: search: there is no state %q", f.State)
+		return q, fmt.Errorf("%w: there is no state %.40q", ErrInvalidSearch, f.State)
 	}
 	if after == "" {
 		return q, nil
@@ -173,7 +173,7 @@ func (f Filter) query(after Cursor) (SearchQuery, error) {
 	return q, nil
 }
 
-var errCursor = errors.New("saga: search: the cursor is none of this search's")
+var errCursor = fmt.Errorf("%w: the cursor is none of this search's; begin without one", ErrInvalidSearch)
 
 func cursorAt(q SearchQuery) Cursor {
 	if q.From == FromIDs {

@@ -131,7 +131,7 @@ type State string
 // The states of a saga that has not ended; an ended one has its [Outcome] as its state.
 const (
 	StateRunning      State = "running"
-	StateQueued       State = "queued" // waits until its queue admits it
+	StateQueued       State = "queued" // waits until its queue admits it; searches know it as waiting
 	StateCompensating State = "compensating"
 	StateParked       State = "parked"
 	StatePaused       State = "paused"

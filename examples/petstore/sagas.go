@@ -47,7 +47,7 @@ type sagaCall struct {
 }
 
 func sagas(ctx context.Context, args []string, out, errs io.Writer) error {
-	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") || args[0] == "help" {
 		_, err := io.WriteString(out, sagaUsage)
 		return err
 	}
@@ -64,6 +64,16 @@ func sagas(ctx context.Context, args []string, out, errs io.Writer) error {
 	c.flags(fs)
 	if err := parse(fs, args, errs); err != nil {
 		return err
+	}
+	switch {
+	case c.verb == "fork" && (c.step == "" || c.as == ""):
+		return errors.New("petstore saga fork needs --step, where the fork begins, and --as, its own id")
+	case (c.verb == "skip" || c.verb == "reject" || c.verb == "resolve") && c.step == "":
+		return fmt.Errorf("petstore saga %s needs --step; petstore saga show ID lists the steps", c.verb)
+	case c.verb != "list" && c.verb != "show" && c.reason == "":
+		return fmt.Errorf("petstore saga %s needs --reason: say why, it stands in the saga's journal", c.verb)
+	case c.result != "" && !json.Valid([]byte(c.result)):
+		return errors.New(`--result is no JSON; a text stands in quotes: --result '"pay-1"'`)
 	}
 	token, err := demo.Token(ctx, c.issuer, c.user)
 	if err != nil {

@@ -74,6 +74,20 @@ func TestSagaCommands(t *testing.T) {
 	out, err = petstore("list --status paused --json")
 	require.NoError(t, err)
 	require.Contains(t, out, `"state": "paused"`)
+	for line, want := range map[string]string{
+		"list --status stuck":                      `Not understood: invalid search: there is no state "stuck".`,
+		"list --after nothing":                     "begin without one",
+		"show nope":                                "There is no such saga.",
+		"dance":                                    "there is: list, show, retry",
+		"retry nope":                               "needs --reason",
+		"skip nope --reason x":                     "needs --step",
+		"fork nope --reason x --step pay":          "--as",
+		"resolve nope --step s --result pay-1":     "needs --reason",
+		"resolve n --step s --reason x --result {": "is no JSON",
+	} {
+		_, err = petstore(line)
+		require.ErrorContains(t, err, want, line)
+	}
 	out, err = petstore(fmt.Sprintf("terminate %s --reason enough", id))
 	require.NoError(t, err)
 	require.Contains(t, out, "TERMINATED")

@@ -89,7 +89,7 @@ func (r *run) boot() error {
 	ctx, stop := context.WithCancel(r.ctx)
 	f := &front{Store: r.store, r: r, stop: stop, ended: make(chan struct{}), killed: make(chan struct{})}
 	e, err := saga.New(saga.Config{
-		Node: "node", TTL: r.ttl, Poll: r.ttl, Grace: r.ttl, Around: r.around(f), Publish: (&World{r}).Write,
+		Node: "node", TTL: r.ttl, Poll: r.ttl, Grace: r.ttl, Around: r.around(f), Publish: (&World{r}).Write, Codec: placeCodec{},
 	}, f, r.def)
 	if err != nil {
 		stop()

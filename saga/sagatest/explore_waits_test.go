@@ -38,6 +38,21 @@ func TestExploreSignals(t *testing.T) {
 	sagatest.Explore(t, order{Cents: 500}, setup, sagatest.Schema(schema), sagatest.Signal(approval, false), sagatest.Faults(0), sagatest.MayFail())
 }
 
+// What is sensitive is explored as it is: definitions need no other form in tests.
+func TestExploreSensitiveSagas(t *testing.T) {
+	type payment struct{ No string }
+	setup := func(w *sagatest.World) *saga.Def[payment] {
+		bank := w.Participant("bank")
+		return saga.Define("secret", 1,
+			saga.Step("charge", func(c saga.Ctx, _ payment) (string, error) { return "pay-1", bank.Do(c, c.Key()) }).
+				Undo(func(c saga.Ctx, _ payment, _ string) error { return bank.Undo(c, c.Key()) }).
+				Into(func(p *payment, no string) { p.No = no }).Sensitive(),
+			saga.Pivot("end", func(saga.Ctx, payment) (saga.None, error) { return saga.None{}, nil })).Sensitive()
+	}
+	r := sagatest.Explore(t, payment{}, setup)
+	require.Positive(t, r.Undos["charge"].Reached)
+}
+
 // Branches that run side by side are slow in turn, fail in turn, and are taken back side by side.
 func TestExploreParallelBranches(t *testing.T) {
 	setup := func(w *sagatest.World) *saga.Def[order] {

@@ -56,7 +56,7 @@ func (r *run) judge() {
 		}
 		r.found(Finding{Bug: bugOf(v), Property: v.Property, Step: v.Step, Detail: v.Detail})
 	}
-	if err := r.def.Recheck(histories[0].Records); err != nil {
+	if err := r.def.Recheck(r.opened(ref.ID, histories[0].Records)); err != nil {
 		r.found(Finding{Bug: "nondeterministic", Property: "SAFE-14", Detail: err.Error()})
 	}
 	if len(r.schedule) == 0 && !r.opts.mayFail && r.outcome != saga.Completed {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/marty-framework/mmf/examples/petstore/internal/order/app"
@@ -145,6 +146,9 @@ func problem(err error) error {
 		closed := service.NewProblem(http.StatusServiceUnavailable, "The shop takes no payments at the moment. Send the same order again later.")
 		closed.Retryable, closed.RetryAfter = true, 30*time.Second
 		return closed.WithCause(err)
+	}
+	if errors.Is(err, saga.ErrInvalidID) || errors.Is(err, saga.ErrInvalidSearch) { // their text is about what was sent
+		return service.NewProblem(http.StatusBadRequest, "Not understood: "+strings.TrimPrefix(err.Error(), "saga: ")+".").WithCause(err)
 	}
 	for _, known := range []struct {
 		err    error

@@ -26,14 +26,16 @@ type Purged struct {
 	Carried int      // live sagas of dropped partitions, whose journals were kept
 	Held    []string // partitions that are old enough and stay because too many sagas live in them
 	More    bool     // the round reached its bound and there is more to do
+	Next    UID      // where the next round is to go on, if there is more
 }
 
 // Keeper is a [Store] that can forget. Its methods are safe for concurrent use; nodes that call them at the same time do
 // the work once.
 type Keeper interface {
 	// Upkeep makes room for what is to come and forgets sagas that have ended and began more than keep ago, by the
-	// database's clock; none when keep is zero. A call does a bounded amount of work and never holds up writers for long.
-	Upkeep(ctx context.Context, keep time.Duration) (Purged, error)
+	// database's clock; none when keep is zero. A call does a bounded amount of work and never holds up writers for long. It
+	// looks at sagas after the given one: [Purged.Next] of the last call, or zero for the first.
+	Upkeep(ctx context.Context, keep time.Duration, after UID) (Purged, error)
 }
 
 // Purge forgets what [Retention] would forget with this Keep, now, in rounds until nothing is left to forget. The error
@@ -47,8 +49,9 @@ func (e *Engine) Purge(ctx context.Context, keep time.Duration) (Purged, error) 
 	if keep <= 0 {
 		return total, errors.New("saga: purge: how long to keep must be positive")
 	}
-	for {
-		round, err := k.Upkeep(ctx, keep)
+	for next := (UID{}); ; {
+		round, err := k.Upkeep(ctx, keep, next)
+		next = round.Next
 		total.Sagas += round.Sagas
 		total.Carried += round.Carried
 		total.Dropped = append(total.Dropped, round.Dropped...)
@@ -66,13 +69,15 @@ func (w *worker) upkeep() {
 		return
 	}
 	r := w.e.cfg.Retention
+	next := UID{}
 	for pause := rand.N(min(r.Every, time.Minute)); ; {
 		select {
 		case <-w.ctx.Done():
 			return
 		case <-time.After(pause):
 		}
-		round, err := k.Upkeep(w.ctx, r.Keep)
+		round, err := k.Upkeep(w.ctx, r.Keep, next)
+		next = round.Next
 		if err != nil && w.ctx.Err() == nil {
 			w.e.fail(w.ctx, fmt.Errorf("saga: upkeep: %w", err))
 		}

@@ -175,7 +175,7 @@ func everything(t *testing.T, store saga.Store, round string) {
 	}))
 	add(func(w *saga.Write) { next(w, 5); w.End = true })
 	require.NoError(t, store.DropMail(ctx, []int64{mail[0].ID}))
-	_, err = store.(saga.Keeper).Upkeep(ctx, 30*24*time.Hour)
+	_, err = store.(saga.Keeper).Upkeep(ctx, 30*24*time.Hour, saga.UID{})
 	require.NoError(t, err)
 	require.NoError(t, store.Release(ctx, l, ids[:1]))
 	require.NoError(t, store.Leave(ctx, l))

@@ -150,13 +150,13 @@ func TestRetentionDropsPartitions(t *testing.T) {
 func TestRetentionHoldsAPartitionInWhichManyLive(t *testing.T) {
 	t.Parallel()
 	store, db, part := past(t, 10, 1001)
-	done, err := store.(saga.Keeper).Upkeep(t.Context(), 30*aDay)
+	done, err := store.(saga.Keeper).Upkeep(t.Context(), 30*aDay, saga.UID{})
 	require.NoError(t, err)
 	require.Equal(t, saga.Purged{Sagas: 10, Held: []string{part}}, done)
 	require.Equal(t, 1011, rows(t, db, part))
 	_, err = db.Exec(t.Context(), `delete from saga_active where uid in (select uid from saga_active limit 1)`)
 	require.NoError(t, err)
-	done, err = store.(saga.Keeper).Upkeep(t.Context(), 30*aDay)
+	done, err = store.(saga.Keeper).Upkeep(t.Context(), 30*aDay, saga.UID{})
 	require.NoError(t, err)
 	require.Equal(t, saga.Purged{Sagas: 1, Dropped: []string{part}, Carried: 1000}, done)
 }
@@ -170,12 +170,36 @@ func TestRetentionWaitsForNobody(t *testing.T) {
 		if err := tx.QueryRow(ctx, `select count(*) from saga_journal`).Scan(&n); err != nil {
 			return err
 		}
-		_, err := store.(saga.Keeper).Upkeep(t.Context(), 30*aDay)
+		_, err := store.(saga.Keeper).Upkeep(t.Context(), 30*aDay, saga.UID{})
 		require.Equal(t, data.KindTimeout, data.KindOf(err), "%v", err)
 		_, err = db.Exec(t.Context(), `insert into saga_journal (uid, seq, epoch, kind, body) values ($1, 1, 1, 1, '{}')`, [16]byte(uuidv7.New()))
 		return err
 	}))
-	done, err := store.(saga.Keeper).Upkeep(t.Context(), 30*aDay)
+	done, err := store.(saga.Keeper).Upkeep(t.Context(), 30*aDay, saga.UID{})
 	require.NoError(t, err)
 	require.Equal(t, []string{part}, done.Dropped)
+}
+
+// However many old sagas live, those behind them are forgotten, and a purge ends.
+func TestRetentionPassesThoseThatLive(t *testing.T) {
+	t.Parallel()
+	store, err := sagapg.New(t.Context(), datatest.Postgres(t))
+	require.NoError(t, err)
+	const live = 20_001 // more than a round looks at
+	for table, columns := range map[string]string{
+		"saga_key (uid, id, kind, lane, input_hash)": `, 'old' || i, 'trip@1', 1, ''`, "saga_active (uid, lane)": `, 1`,
+	} {
+		_, err = store.DB().Exec(t.Context(), `insert into `+table+` select ('00000000-0001-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid`+
+			columns+` from generate_series(1, $1::bigint) i`, live)
+		require.NoError(t, err)
+	}
+	_, err = store.DB().Exec(t.Context(), `delete from saga_active where uid = (select uid from saga_key order by uid desc limit 1)`)
+	require.NoError(t, err)
+	e, err := saga.New(saga.Config{}, store)
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	purged, err := e.Purge(ctx, aDay)
+	require.NoError(t, err)
+	require.Equal(t, 1, purged.Sagas)
 }

@@ -45,11 +45,11 @@ func (f *fixture) forgetsTheOld() {
 	for i := range 20 {
 		start(fmt.Sprint("more", i), 50*day, true)
 	}
-	none, err := keeper.Upkeep(f.Context(), 0)
+	none, err := keeper.Upkeep(f.Context(), 0, saga.UID{})
 	require.NoError(f, err)
 	require.Zero(f, none.Sagas, "zero keeps for ever")
 	require.Len(f, f.records(oldAndDone.Ref.UID), 2)
-	purged, err := keeper.Upkeep(f.Context(), 30*day)
+	purged, err := keeper.Upkeep(f.Context(), 30*day, saga.UID{})
 	require.NoError(f, err)
 	require.Equal(f, 21, purged.Sagas)
 	require.False(f, purged.More)

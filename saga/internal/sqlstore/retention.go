@@ -31,7 +31,7 @@ var errBusy = errors.New("sagastore: another node is at it")
 // The key of a saga goes first, in small transactions, and with it the saga: nobody finds it any more. On PostgreSQL its
 // journal goes with the whole partition, when every saga of that time is forgotten. Sagas that still live keep their keys;
 // their journals move to the default partition, from which they are deleted when they are forgotten one by one.
-func (s *Store) Upkeep(ctx context.Context, keep time.Duration) (saga.Purged, error) {
+func (s *Store) Upkeep(ctx context.Context, keep time.Duration, after saga.UID) (saga.Purged, error) {
 	var done saga.Purged
 	if s.pg {
 		if err := s.makeRoom(ctx, keep); err != nil {
@@ -46,7 +46,7 @@ func (s *Store) Upkeep(ctx context.Context, keep time.Duration) (saga.Purged, er
 		return done, err
 	}
 	before := time.UnixMicro(us).Add(-keep)
-	err = s.forgetKeys(ctx, before, &done)
+	err = s.forgetKeys(ctx, after, before, &done)
 	if err == nil && s.pg && !done.More {
 		err = s.dropPartitions(ctx, before, &done)
 	}
@@ -71,8 +71,7 @@ func (s *Store) alone(ctx context.Context, tx data.Tx) error {
 	return nil
 }
 
-func (s *Store) forgetKeys(ctx context.Context, before time.Time, done *saga.Purged) error {
-	var after saga.UID
+func (s *Store) forgetKeys(ctx context.Context, after saga.UID, before time.Time, done *saga.Purged) error {
 	for range forgetBatches {
 		var seen, gone int
 		var last saga.UID
@@ -92,7 +91,7 @@ func (s *Store) forgetKeys(ctx context.Context, before time.Time, done *saga.Pur
 		}
 		after = last
 	}
-	done.More = true
+	done.More, done.Next = true, after // there may be nothing but live ones up to here
 	return nil
 }
 
@@ -143,7 +142,7 @@ func (s *Store) dropPartitions(ctx context.Context, before time.Time, done *saga
 			return nil
 		}
 		if len(done.Dropped) == dropParts {
-			done.More = true
+			done.More, done.Next = true, firstUID(before)
 			return nil
 		}
 		carried, held, err := s.dropPartition(ctx, p)

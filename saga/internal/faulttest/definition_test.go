@@ -19,19 +19,30 @@ type order struct {
 	N     int
 	Class string // "go" completes, "back" is refused late and taken back
 	Sum   int
+	Lines int // that were picked, and the sum of their numbers
+	Bill  int // and one more
 }
 
 var knock = saga.NewSignal[bool]("knock")
 
+// line is an item of an order, and the state of the part that bills it.
+type line struct {
+	N     int
+	Class string
+}
+
 // before is the order of the tree below: what must be recorded as done before a step begins.
 var before = map[string][]string{
-	"book": {"charge"}, "left": {"charge", "book"}, "right": {"charge", "book"}, "last": {"charge", "book", "left", "right", "nap", "knock"},
-	"capture": {"charge", "book", "left", "right", "last"}, "hand-over": {"charge", "book", "left", "right", "last", "capture"},
+	"book": {"charge"}, "left": {"charge", "book"}, "right": {"charge", "book"},
+	"lines[0]/pick": {"charge", "book", "left", "right"}, "lines[1]/pick": {"charge", "book", "left", "right"},
+	"bill/post": {"charge", "book", "left", "right", "lines[0]/pick", "lines[1]/pick"},
+	"last":      {"charge", "book", "left", "right", "lines[0]/pick", "lines[1]/pick", "bill/post", "nap", "knock"},
+	"capture":   {"charge", "book", "left", "right", "bill/post", "last"}, "hand-over": {"charge", "book", "left", "right", "last", "capture"},
 }
 
 var (
-	forward  = []string{"charge", "book", "left", "right", "last", "capture", "hand-over"}
-	undoable = []string{"charge", "book", "left", "right"}
+	forward  = []string{"charge", "book", "left", "right", "lines[0]/pick", "lines[1]/pick", "bill/post", "last", "capture", "hand-over"}
+	undoable = []string{"charge", "book", "left", "right", "lines[0]/pick", "lines[1]/pick", "bill/post"}
 )
 
 // patient outlasts every outage of a test, so that faults do not decide how a saga ends.
@@ -53,11 +64,30 @@ func define(ask call) *saga.Def[order] {
 		_, err := tx.Exec(c, `insert into booked (saga, amount) values ($1, $2)`, string(c.SagaID()), -o.N)
 		return err
 	}).Retry(patient).UndoRetry(patient)
-	last := saga.Step("last", func(c saga.Ctx, o order) (saga.None, error) { return saga.None{}, ask(c, o.Class) }).Retry(patient)
+	part := func(name string) *saga.StepNode[line, int] {
+		return saga.Step(name, func(c saga.Ctx, l line) (int, error) { return 1, ask(c, l.Class) }).
+			Undo(func(c saga.Ctx, l line, _ int) error { return ask(c, l.Class) }).
+			Into(func(l *line, n int) { l.N += n }).Retry(patient).UndoRetry(patient).Timeout(5 * time.Second)
+	}
+	lines := saga.Each("lines", func(o order) []line { return []line{{0, o.Class}, {1, o.Class}} }, part("pick")).
+		Into(func(o *order, lines []line) {
+			for _, l := range lines {
+				o.Lines += l.N
+			}
+		})
+	bill := saga.Child("bill", saga.Define("bill", 1, part("post")), func(o order) line { return line{o.Lines, o.Class} }).
+		Into(func(o *order, l line) { o.Bill = l.N })
+	last := saga.Step("last", func(c saga.Ctx, o order) (saga.None, error) {
+		if o.Lines != 3 || o.Bill != 4 { // a saga of the class "go" then ends as it must not
+			return saga.None{}, saga.Reject("lines %d, bill %d", o.Lines, o.Bill)
+		}
+		return saga.None{}, ask(c, o.Class)
+	}).Retry(patient)
 	plain := func(c saga.Ctx, o order) (saga.None, error) { return saga.None{}, ask(c, o.Class) }
 	return saga.Define("order", 1,
 		step("charge"), book,
 		saga.Parallel("prepare", step("left"), step("right")),
+		lines, bill,
 		saga.Sleep("nap", func(order) time.Duration { return 10 * time.Millisecond }),
 		saga.Await(knock, func(*order, bool) error { return nil }).Within(time.Hour),
 		last,

@@ -65,10 +65,10 @@ func sweep(t *testing.T, share int, do func(r *rig, class, side string, i int, i
 		id := "dry-" + class
 		counter := &armed{}
 		rigs[0].proxy.After(counter.hook)
-		w := rigs[0].worker(rigs[0].spec(start{id, order{1, class, 0}}))
+		w := rigs[0].worker(rigs[0].spec(start{id, order{N: 1, Class: class}}))
 		w.finish()
 		rigs[0].proxy.After(nil)
-		rigs[0].check([]start{{id, order{1, class, 0}}})
+		rigs[0].check([]start{{id, order{N: 1, Class: class}}})
 		points := int(counter.seen.Load())
 		t.Logf("%s: %d commits without faults", class, points)
 		require.Greater(t, points, 10)
@@ -123,7 +123,7 @@ func TestKillAtEveryCommit(t *testing.T) {
 	}
 	var slowest atomic.Int64
 	sweep(t, share, func(r *rig, class, side string, i int, id string) bool {
-		one := start{id, order{1, class, 0}}
+		one := start{id, order{N: 1, Class: class}}
 		held, free := make(chan struct{}), make(chan struct{})
 		a := &armed{n: int32(i), fate: func(pgproxy.Point) pgproxy.Fate {
 			close(held)
@@ -178,7 +178,7 @@ func TestEveryLostCommitReply(t *testing.T) {
 		share = 1
 	}
 	rigs := sweep(t, share, func(r *rig, class, side string, i int, id string) bool {
-		one := start{id, order{1, class, 0}}
+		one := start{id, order{N: 1, Class: class}}
 		a := &armed{n: int32(i), fate: func(pgproxy.Point) pgproxy.Fate { return pgproxy.Cut }}
 		sides[side](r.proxy, a.hook)
 		w := r.worker(r.spec(one))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -219,6 +220,17 @@ func (m *model) node(n saga.NodeInfo, before []string, maybe bool) []string {
 	maybe = maybe || n.Kind != "sequence" // of a condition, of a deadline
 	all = append(all, m.sequence(n.Children, before, maybe)...)
 	return append(all, m.sequence(n.Otherwise, before, maybe)...)
+}
+
+var index = regexp.MustCompile(`\[\d+\]/`)
+
+// declared finds what is kept by the names of a definition's nodes: there the step "ship[3]/book" of an item is "ship[]/book".
+func declared[V any](byName map[string]V, step string) V {
+	v, ok := byName[step]
+	if !ok {
+		v = byName[index.ReplaceAllString(step, "[]/")]
+	}
+	return v
 }
 
 // reach are the effects that have the given direction.

@@ -57,7 +57,7 @@ func (c *checker) order() {
 		}
 		done, touched := s.records(false, settled...), s.touched()
 		for step, effects := range s.reach(false) {
-			for _, before := range s.model.before[step] {
+			for _, before := range declared(s.model.before, step) {
 				if !s.model.steps[before].Carried() || s.model.maybe[before] && !touched[before] {
 					continue
 				}
@@ -78,7 +78,7 @@ func (c *checker) reverseOrder() {
 		}
 		undone, undos := s.records(true, settled...), s.reach(true)
 		for later := range undos {
-			for _, earlier := range s.model.before[later] {
+			for _, earlier := range declared(s.model.before, later) {
 				if len(undos[earlier]) == 0 {
 					continue
 				}
@@ -188,12 +188,12 @@ func (c *checker) noMixedEnding() {
 		case string(saga.Compensated):
 			done := s.records(false, saga.Done)
 			for step, effects := range s.reach(false) {
-				if s.model != nil && s.model.steps[step].Undoable && len(applied(effects)) > 0 && len(applied(undos[step])) == 0 {
+				if s.model != nil && declared(s.model.steps, step).Undoable && len(applied(effects)) > 0 && len(applied(undos[step])) == 0 {
 					c.fail(s.id, step, "keeps its effect in a saga that was compensated")
 				}
 			}
 			for step := range done {
-				if s.model != nil && s.model.steps[step].Class == "pivot" {
+				if s.model != nil && declared(s.model.steps, step).Class == "pivot" {
 					c.fail(s.id, step, "is a pivot that is done, and the saga was compensated")
 				}
 			}
@@ -221,8 +221,8 @@ func (c *checker) retryBudget() {
 		}
 		for _, undo := range []bool{false, true} {
 			for step, effects := range s.reach(undo) {
-				info, ok := s.model.steps[step]
-				if !ok {
+				info := declared(s.model.steps, step)
+				if !info.Carried() {
 					continue
 				}
 				c.seen()

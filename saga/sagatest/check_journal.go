@@ -76,7 +76,7 @@ func (c *checker) durableAcknowledgement() {
 			}
 			pivot := false
 			for _, j := range s.journal {
-				pivot = pivot || s.model != nil && s.model.steps[j.Step].Class == "pivot"
+				pivot = pivot || s.model != nil && declared(s.model.steps, j.Step).Class == "pivot"
 			}
 			ended := slices.IndexFunc(s.journal, func(j JournalEntry) bool { return j.End != "" && j.At <= op.Ret })
 			if !pivot && ended < 0 {
@@ -263,5 +263,5 @@ func (s *sagaHistory) kindOf(step string) string {
 	if s.model == nil {
 		return ""
 	}
-	return s.model.steps[step].Kind
+	return declared(s.model.steps, step).Kind
 }

@@ -198,7 +198,7 @@ func (r *run) stuck(step, reason string) Finding {
 		f.Bug, f.Detail = "undo-assumes-result", "the undo fails when the step's result is not known: "+short(reason)
 	case failed && undo:
 		f.Bug, f.Detail = "undo-fails", "the undo fails for ever: "+short(reason)
-	case r.nodes[step].Class == "retriable" || r.nodes[step].Class == "free":
+	case declared(r.nodes, step).Class == "retriable" || declared(r.nodes, step).Class == "free":
 		f.Bug = "retriable-fails"
 		if refused {
 			f.Bug = "retriable-rejects"

@@ -164,7 +164,7 @@ func (x *explorer) search() {
 // auditUndos finds compensations that no fault ever reached, although their step ran.
 func (x *explorer) auditUndos(base *run) {
 	for _, a := range base.attempts {
-		if u := x.report.Undos[a.step]; u != nil && u.Reached == 0 && len(x.opts.without) == 0 {
+		if u := declared(x.report.Undos, a.step); u != nil && u.Reached == 0 && len(x.opts.without) == 0 {
 			x.report.Findings = append(x.report.Findings, Found{Finding: Finding{
 				Bug: "undo-never-reached", Property: "SAFE-6", Step: a.step, Detail: "no fault leads to its compensation: it is dead, or untested",
 			}})

@@ -120,7 +120,7 @@ func (r *run) leftovers(records []saga.Record) {
 		}
 		f := Finding{Bug: "undo-keeps-effect", Property: "SAFE-9", Step: e.Step}
 		f.Detail = "its effect at " + e.Participant + " stands although the saga was compensated"
-		n := r.nodes[e.Step]
+		n := declared(r.nodes, e.Step)
 		status := statusOf(records, e.Step)
 		switch {
 		case n.Kind == "tx-step" && !status.done:
@@ -164,7 +164,7 @@ func (r *run) unfolded() {
 		return
 	}
 	for _, a := range r.attempts {
-		if n := r.nodes[a.step]; n.HasResult && !n.Folded && a.err == nil && !a.undo {
+		if n := declared(r.nodes, a.step); n.HasResult && !n.Folded && a.err == nil && !a.undo {
 			cause := r.findings[0]
 			r.findings = []Finding{{
 				Bug: "forgotten-into", Property: cause.Property, Step: a.step,

@@ -70,19 +70,25 @@ func (r *Report) audit(run *run) {
 			r.Undos[name] = &UndoAudit{}
 		}
 	}
+	counted := map[*UndoAudit]UndoAudit{} // the items of an each count as one
 	for step, n := range calls {
-		u := r.Undos[step]
+		u := declared(r.Undos, step)
 		if u == nil {
 			continue
 		}
-		u.Reached++
+		c := counted[u]
+		c.Reached = 1
 		if n > 1 || has(kindsAt(run.fired, step+"/undo"), Twice) {
-			u.Repeated++
+			c.Repeated = 1
 		}
 		happened := slices.ContainsFunc(run.effects, func(e Effect) bool { return e.Step == step && !e.Undo && e.Effect == Applied })
 		if !happened && !known[step] {
-			u.NeverHappened++
+			c.NeverHappened = 1
 		}
+		counted[u] = c
+	}
+	for u, c := range counted {
+		u.Reached, u.Repeated, u.NeverHappened = u.Reached+c.Reached, u.Repeated+c.Repeated, u.NeverHappened+c.NeverHappened
 	}
 }
 

@@ -162,7 +162,7 @@ func (r *run) around(f *front) func(saga.Ctx, func(saga.Ctx) error) error {
 		id := c.Step() + "/" + string(c.Direction())
 		r.mu.Lock()
 		r.noteLocked("%s, attempt %d", verb(undo, c.Step()), c.Attempt())
-		kinds := r.takeLocked(r.placeLocked(id, kindsFor(r.nodes[c.Step()], undo, r.side[c.Step()])))
+		kinds := r.takeLocked(r.placeLocked(id, kindsFor(declared(r.nodes, c.Step()), undo, r.side[c.Step()])))
 		if r.hasEffectLocked(c.Step()) { // a service that knows the key does not refuse what it has done
 			kinds = slices.DeleteFunc(kinds, func(k Kind) bool { return k == Reject })
 		}
@@ -255,7 +255,7 @@ func (r *run) carryOut(c saga.Ctx, who caller, kinds []Kind, again bool, attempt
 		return attempt(c)
 	case Slow:
 		select {
-		case <-time.After(r.nodes[c.Step()].Timeout / 2):
+		case <-time.After(declared(r.nodes, c.Step()).Timeout / 2):
 		case <-c.Done():
 			return context.Cause(c)
 		}
@@ -294,7 +294,7 @@ func (r *run) remoteFault(c caller) error {
 	kinds := []Kind{Reject, FailOnce}
 	if c.undo {
 		id, kinds = "participant:"+c.step+"/undo", []Kind{FailOnce}
-	} else if n := r.nodes[c.step]; n.Class != "compensatable" {
+	} else if n := declared(r.nodes, c.step); n.Class != "compensatable" {
 		kinds = []Kind{FailOnce}
 	}
 	for _, k := range r.takeLocked(r.placeLocked(id, kinds)) {
@@ -331,7 +331,7 @@ func (r *run) durable(w saga.Write) {
 				r.undoneLocked(rec.Node)
 			}
 		case saga.Armed:
-			if n := r.nodes[rec.Node]; n.Signal != "" {
+			if n := declared(r.nodes, rec.Node); n.Signal != "" {
 				r.signalLocked(n)
 			}
 		}
@@ -429,7 +429,7 @@ func (r *run) cancelSoon() {
 	})
 }
 
-func (r *run) timeoutOf(step string) time.Duration { return r.nodes[step].Timeout }
+func (r *run) timeoutOf(step string) time.Duration { return declared(r.nodes, step).Timeout }
 
 // watchInvariants looks at what must always hold, after something changed.
 func (r *run) watchInvariants() error {

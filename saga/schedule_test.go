@@ -171,7 +171,7 @@ func TestScheduleIsPaused(t *testing.T) {
 			require.NoError(t, err)
 			return list[0]
 		}
-		require.Equal(t, "01-01 01:00", day(status().Next), "of what was never run, too")
+		require.Equal(t, time.Date(2000, 1, 1, 1, 0, 0, 0, time.UTC), status().Next, "of what was never run, too")
 
 		require.NoError(t, client.PauseSchedule(t.Context(), "hourly", by)) // before anybody ran it
 		runFor(t, store, r.cfg(hourly), def, 150*time.Minute)

@@ -57,7 +57,8 @@ func Define[S any](name string, version int, nodes ...Node[S]) *Def[S] {
 	if name == "" {
 		b.problems = append(b.problems, errors.New("the definition has no name"))
 	} else if len(name) > maxName || strings.ContainsAny(name, "@/\n") || !isText(name) {
-		b.problems = append(b.problems, fmt.Errorf("the name %q is longer than %d bytes or contains '@', '/', a line end, NUL or no UTF-8", name, maxName))
+		b.problems = append(b.problems,
+			fmt.Errorf("the name %q is longer than %d bytes or contains '@', '/', a line end, NUL or no UTF-8", name, maxName))
 	}
 	if version < 1 {
 		b.problems = append(b.problems, fmt.Errorf("version %d is not positive", version))

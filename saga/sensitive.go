@@ -3,6 +3,7 @@ package saga
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -89,10 +90,13 @@ func (n *node) guard(err error) error {
 	return err
 }
 
+// inAnyItem is the item of an each in the name of a step: any of them is as sensitive as the other.
+var inAnyItem = regexp.MustCompile(`\[\d+\]/`)
+
 // sensitiveReply reports whether the reply under a key belongs to a sensitive step of a definition that is known here.
 func (e *Engine) sensitiveReply(key string) bool {
 	_, rest, _ := strings.Cut(key, "/")
-	step := rest[:max(strings.LastIndexByte(rest, '/'), 0)]
+	step := inAnyItem.ReplaceAllString(rest[:max(strings.LastIndexByte(rest, '/'), 0)], "[]/")
 	for _, def := range e.defs {
 		if n := def.byName[step]; n != nil && n.sensitive {
 			return true

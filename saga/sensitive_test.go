@@ -292,3 +292,22 @@ func TestTooLarge(t *testing.T) {
 	_, err = run.Result(within(t))
 	require.ErrorContains(t, err, "payload too large")
 }
+
+// A reply for an item of an each is as sensitive in the mailbox as the step that it answers.
+func TestSensitiveReplyOfAnItem(t *testing.T) {
+	t.Parallel()
+	stores(t, func(t *testing.T, store func() saga.Store) {
+		s := store()
+		openSent(t, s)
+		def := saga.Define("trips", 1, saga.Each("all", func(t []trip) []trip { return t }, remoteStep("far", time.Minute).Sensitive()))
+		e, leave := engine(t, saga.Config{Codec: keys(t, "a")}, s, def)
+		_, err := def.Start(within(t), e, "t1", []trip{{}})
+		require.NoError(t, err)
+		key := waitSent(t, s, 1)[0]
+		leave()
+		require.NoError(t, e.Reply(within(t), nil, saga.Reply{Key: key, Result: json.RawMessage(`"` + canary + `"`)}))
+		var payload string
+		require.NoError(t, s.DB().QueryRow(t.Context(), `select payload from saga_mail where kind = 'reply'`).Scan(&payload))
+		require.NotContains(t, payload, canary)
+	})
+}

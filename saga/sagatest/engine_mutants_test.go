@@ -28,7 +28,7 @@ var engineMutants = []engineMutant{
 	},
 	{
 		"6: a new key for every attempt", "saga/attempt.go",
-		"Key: a.m.keyOf(a.uid, c.node, c.Undo),", `Key: a.m.keyOf(a.uid, c.node, c.Undo) + time.Now().String(),`,
+		"key: a.m.keyOf(a.uid, c.node, c.Undo),", `Key: a.m.keyOf(a.uid, c.node, c.Undo).of(c.Node) + time.Now().String(),`,
 		"./saga/sagatest", "TestExploreFindsNothingInASoundSaga", "unkeyed-call",
 	},
 	{

@@ -105,7 +105,10 @@ var Table = []Row{
 
 	// Floor 4: sagas on a technology.
 	{Package: "saga/internal/sqlstore", May: []string{"saga", "data", "data/migrate"}, Test: dataDrivers}, // what both SQL stores share
-	{Package: "saga/internal/faulttest", Test: append([]string{"saga", "data", "data/migrate", "saga/sagasqlite", "saga/sagapg", "saga/sagatest"}, dataDrivers...)},
+	{
+		Package: "saga/internal/faulttest",
+		Test:    append([]string{"saga", "data", "data/migrate", "saga/sagasqlite", "saga/sagapg", "saga/sagatest"}, dataDrivers...),
+	},
 	{
 		Package: "saga/sagapg", May: []string{"saga", "data", "data/datapg", "data/migrate", "data/outbox"},
 		Third: []string{"github.com/jackc/pgx/v5"}, Test: dataDrivers,

@@ -76,7 +76,7 @@ func (r *run) explained(step string) bool {
 func bugOf(v Violation) string {
 	undo := len(v.Detail) >= 8 && v.Detail[:8] == "the undo"
 	switch {
-	case v.Property == "SAFE-1" && undo:
+	case (v.Property == "SAFE-1" || v.Property == "SAFE-2") && undo: // under another key nobody can recognise the repetition
 		return "undo-not-idempotent"
 	case v.Property == "SAFE-1":
 		return "unkeyed-call"

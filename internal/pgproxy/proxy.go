@@ -19,7 +19,6 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"time"
 )
 
 // Point is what a client sent at once and the server answers with one ReadyForQuery: a simple query, or the messages up
@@ -86,7 +85,6 @@ type Proxy struct {
 	mu            sync.Mutex
 	before, after Hook
 	connect       func() Fate
-	delay         time.Duration
 	counts        Counts
 	thaw          chan struct{} // not nil while frozen, closed by Thaw
 	down          bool
@@ -126,9 +124,6 @@ func (p *Proxy) After(h Hook) { p.set(func() { p.after = h }) }
 
 // Connect sets the hook that decides about a client's wish to connect; only [Kill] and [Forward] make sense.
 func (p *Proxy) Connect(h func() Fate) { p.set(func() { p.connect = h }) }
-
-// Delay holds every point up for that long before it is forwarded.
-func (p *Proxy) Delay(d time.Duration) { p.set(func() { p.delay = d }) }
 
 // Counts tells what happened so far.
 func (p *Proxy) Counts() (c Counts) {
@@ -237,17 +232,11 @@ func (p *Proxy) wait() {
 // decide asks the hook of one side.
 func (p *Proxy) decide(point Point, reply bool) Fate {
 	var h Hook
-	var delay time.Duration
 	p.set(func() {
 		if h = p.before; reply {
 			h = p.after
-		} else {
-			delay = p.delay
 		}
 	})
-	if delay > 0 {
-		time.Sleep(delay)
-	}
 	fate := Forward
 	if h != nil {
 		fate = h(point)
